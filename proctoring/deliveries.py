@@ -1,0 +1,399 @@
+"""Deliveries: drafted, asked for, created, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Q, QuerySet
+
+from proctoring import journal, ledger, planning, policy, values
+from proctoring.models import (
+    OPEN_STATES,
+    Action,
+    ActionState,
+    Batch,
+    Candidate,
+    CandidateReference,
+    Delivery,
+    DeliveryState,
+    Exam,
+    User,
+)
+from proctoring.planning import Plan, Row, Standing
+from proctoring.vendors import registry
+from proctoring.vendors.base import Created, DeliveryOrder, Verb
+
+DRAFTS_LAST = timedelta(days=1)
+BATCH_KINDS = {"deliver": "Delivery", "retake": "Retake"}
+
+
+class Refused(Exception):
+    """Nothing was asked for; the message says why, in a sentence."""
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def draft(plan: Plan, *, exam: Exam, by: User | None, now: datetime, reason: str = "") -> Batch:
+    """Keeps a plan for its preview. Nothing is asked for yet; a draft that nobody confirms is swept away."""
+    return Batch.objects.create(
+        team_id=exam.team_id,
+        exam=exam,
+        kind="retake" if plan.is_retake else "deliver",
+        by=by,
+        reason=reason,
+        plan=values.pack(plan),
+        created_at=now,
+    )
+
+
+def plan_of(batch: Batch) -> Plan:
+    return values.unpack(batch.plan, Plan)
+
+
+@transaction.atomic
+def request(batch: Batch, *, arranged: Iterable[int] = (), by: User | None, now: datetime) -> Batch:
+    """Asks for every delivery of a drafted batch that is still possible; a second press changes nothing.
+
+    `arranged` are the keys of the rows whose accommodation a coordinator says is arranged at the vendor by hand.
+    Raises Refused where nothing at all is possible, and then nothing is saved.
+    """
+    if not Batch.objects.filter(pk=batch.pk, confirmed_at=None).update(confirmed_at=now, by=by):
+        return Batch.objects.get(pk=batch.pk)
+    exam = Exam.objects.select_related("account", "team").get(pk=batch.exam_id)
+    plan = planning.judge(plan_of(batch), exam, now=now, keeps_attempts=True)
+    if plan.refusal:
+        raise Refused(plan.refusal)
+    ticked = set(arranged)
+    rows = [row for row in plan.rows if row.standing is Standing.READY or _is_ticked(row, ticked)]
+    if not rows:
+        raise Refused("None of these candidates can get a delivery now.")
+    saved = _save_candidates(exam, rows, by=by, now=now)
+    asked = _ask(batch, plan, exam, saved, ticked, by=by, now=now)
+    late = {row.key: _CANDIDATE_TAKEN for row in rows} | {row.key: _DELIVERY_TAKEN for row in saved}
+    skipped = [values.pack(_left_out(row, late.get(row.key))) for row in plan.rows if row.key not in asked]
+    Batch.objects.filter(pk=batch.pk).update(plan={"is_retake": plan.is_retake, "skipped": skipped})
+    return Batch.objects.get(pk=batch.pk)
+
+
+_CANDIDATE_TAKEN = (
+    "Meanwhile somebody else added or removed a candidate with this e-mail address or external id. Choose them again."
+)
+_DELIVERY_TAKEN = "This delivery was asked for by somebody else meanwhile."
+
+
+def _left_out(row: Row, sentence: str | None) -> Row:
+    return replace(row, standing=Standing.REFUSED, sentences=(sentence,)) if sentence else row
+
+
+def _is_ticked(row: Row, ticked: set[int]) -> bool:
+    return row.standing is Standing.ASKS and row.key in ticked
+
+
+def _save_candidates(exam: Exam, rows: Sequence[Row], *, by: User | None, now: datetime) -> list[Row]:
+    """Adds and updates candidates in key order. Leaves out a row whose address or external id was taken meanwhile."""
+    ordered = sorted(rows, key=lambda row: row.person.reference)
+    new = [_candidate(exam, row) for row in ordered if not row.is_known]
+    Candidate.objects.bulk_create(new, batch_size=planning.CHUNK, ignore_conflicts=True)
+    there = _existing(Candidate, [row.person.reference for row in ordered])
+    added = [row for row in ordered if not row.is_known and row.person.reference in there]
+    to_change = [row for row in ordered if row.is_known and row.changes and row.person.reference in there]
+    changed = [row for row in to_change if _change(row)]
+    entry = _candidate_entries(exam, by, now)
+    journal.record_all(
+        [entry("candidate.added", row) for row in added] + [entry("candidate.changed", row) for row in changed]
+    )
+    unchanged = {row.key for row in to_change} - {row.key for row in changed}
+    return [row for row in rows if row.person.reference in there and row.key not in unchanged]
+
+
+def _existing(model: type[Candidate] | type[Delivery], ids: Iterable[UUID]) -> set[UUID]:
+    return {
+        pk for part in planning.chunks(ids) for pk in model.objects.filter(pk__in=part).values_list("pk", flat=True)
+    }
+
+
+def _change(row: Row) -> bool:
+    """False where another candidate has the new address or external id by now."""
+    details = {name: getattr(row.person, name) for name in row.changes}
+    try:
+        with transaction.atomic():
+            return bool(Candidate.objects.filter(pk=row.person.reference).update(**details))
+    except IntegrityError:
+        return False
+
+
+def _candidate_entries(exam: Exam, by: User | None, now: datetime) -> Any:
+    def entry(event: str, row: Row) -> Any:
+        target = Candidate(pk=row.person.reference)
+        return journal.entry(event, target, team=exam.team_id, at=now, by=by, fields=sorted(row.changes))
+
+    return entry
+
+
+def _candidate(exam: Exam, row: Row) -> Candidate:
+    details = {name: getattr(row.person, name) for name in (*planning.DETAILS, *planning.ACCOMMODATION)}
+    return Candidate(id=row.person.reference, team_id=exam.team_id, **details)
+
+
+def _ask(
+    batch: Batch, plan: Plan, exam: Exam, rows: Sequence[Row], ticked: set[int], *, by: User | None, now: datetime
+) -> set[int]:
+    """Writes deliveries and their actions in key order; returns the keys of the rows that got one."""
+    ordered = sorted(rows, key=lambda row: row.person.reference)
+    wanted = {row.key: _delivery(exam, row, plan, _is_arranged(row, ticked), now) for row in ordered}
+    # A second press at the same moment: the unique constraint lets one of the two rows in, and the other is skipped.
+    Delivery.objects.bulk_create(wanted.values(), batch_size=planning.CHUNK, ignore_conflicts=True)
+    made = _existing(Delivery, [delivery.pk for delivery in wanted.values()])
+    asked = [row for row in ordered if wanted[row.key].pk in made]
+    if not asked:
+        raise Refused(
+            "All of these were asked for, or changed, by somebody else meanwhile. Choose the candidates again."
+        )
+    drafts = _drafts(exam, plan, [(row, wanted[row.key]) for row in asked])
+    ledger.request(
+        drafts,
+        account=exam.account,
+        verb=Verb.CREATE_DELIVERIES,
+        by=by,
+        now=now,
+        reason=batch.reason,
+        batch=batch,
+    )
+    _record_requests(exam, [(row, wanted[row.key]) for row in asked], drafts, batch, by=by, now=now)
+    return {row.key for row in asked}
+
+
+def _is_arranged(row: Row, ticked: set[int]) -> bool:
+    return row.key in ticked and row.person.has_accommodation
+
+
+def _delivery(exam: Exam, row: Row, plan: Plan, is_arranged: bool, now: datetime) -> Delivery:
+    return Delivery(
+        team_id=exam.team_id,
+        exam=exam,
+        candidate_id=row.person.reference,
+        attempt=row.attempt,
+        options=cast(Any, dict(plan.options)),
+        is_arranged_by_hand=is_arranged,
+        requested_at=now,
+    )
+
+
+def _drafts(exam: Exam, plan: Plan, pairs: Sequence[tuple[Row, Delivery]]) -> list[ledger.Draft]:
+    capability = registry.capability(exam.account.vendor, Verb.CREATE_DELIVERIES)
+    many = capability.many if capability else 1
+    exam_values = values.pack(values.of_exam(exam))
+    drafts, group = [], uuid4()
+    for number, (row, delivery) in enumerate(pairs):
+        group = uuid4() if number % many == 0 else group
+        reference = uuid4()
+        order = planning.order_of(row, plan, is_arranged_by_hand=delivery.is_arranged_by_hand, reference=reference)
+        payload = {"exam": exam_values, "order": values.pack(order)}
+        drafts.append(ledger.Draft(id=reference, target=delivery, payload=payload, group=group))
+    return drafts
+
+
+def _record_requests(
+    exam: Exam,
+    pairs: Sequence[tuple[Row, Delivery]],
+    drafts: Sequence[ledger.Draft],
+    batch: Batch,
+    *,
+    by: User | None,
+    now: datetime,
+) -> None:
+    entries = []
+    for (_row, delivery), draft_ in zip(pairs, drafts, strict=True):
+        common: dict[str, Any] = {"team": exam.team_id, "at": now, "by": by, "action": Action(pk=draft_.id)}
+        entries.append(
+            journal.entry(
+                "delivery.requested",
+                delivery,
+                **common,
+                reason=batch.reason,
+                batch=str(batch.pk),
+                attempt=delivery.attempt,
+            )
+        )
+        if delivery.is_arranged_by_hand:
+            entries.append(journal.entry("delivery.arranged", delivery, **common))
+    journal.record_all(entries)
+
+
+def forget_drafts(*, now: datetime) -> int:
+    """Deletes plans that nobody confirmed within a day: they hold people's details. Returns how many."""
+    return Batch.objects.filter(confirmed_at=None, created_at__lt=now - DRAFTS_LAST).delete()[0]
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def apply_created(action: Action, created: Created, *, now: datetime) -> None:
+    """Writes what the vendor created: its ids and links, and its id for the candidate at this account."""
+    written = Delivery.objects.filter(pk=cast(UUID, action.delivery_id), state=DeliveryState.REQUESTED).update(
+        state=DeliveryState.CREATED,
+        ref=created.ref,
+        person_ref=created.person_ref,
+        take_url=created.take_url,
+        proctor_url=created.proctor_url,
+        note=created.note,
+        created_at=now,
+    )
+    if written and created.person_ref:
+        candidate_id = UUID(action.payload["order"]["person"]["reference"])
+        CandidateReference.objects.bulk_create(
+            [CandidateReference(candidate_id=candidate_id, account_id=action.account_id, ref=created.person_ref)],
+            update_conflicts=True,
+            unique_fields=["candidate", "account"],
+            update_fields=["ref"],
+        )
+
+
+def apply_reissued(action: Action, created: Created, *, now: datetime) -> None:
+    """Writes the vendor's new take link; the candidate's own link stays the same."""
+    Delivery.objects.filter(pk=cast(UUID, action.delivery_id)).update(take_url=created.take_url, is_revoked=False)
+
+
+# --- the candidate's link ---------------------------------------------------------------------------------------------
+
+
+def newest(delivery: Delivery) -> Delivery:
+    """The latest attempt for the same exam and candidate: the candidate's link leads there, whichever made it."""
+    latest = _attempts(delivery).exclude(state=DeliveryState.CANCELLED).order_by("-attempt")
+    found: Delivery | None = latest.select_related("exam__account", "candidate", "team").first()
+    return found or delivery
+
+
+def _attempts(delivery: Delivery) -> QuerySet[Delivery]:
+    """All that the candidate's links of this exam may lead to."""
+    return Delivery.objects.filter(exam_id=delivery.exam_id, candidate_id=delivery.candidate_id)
+
+
+def open_link(delivery: Delivery, *, now: datetime) -> str:
+    """The candidate pressed: records it and returns the vendor's link, which only their browser may fetch."""
+    Delivery.objects.filter(pk=delivery.pk, opened_at=None).update(opened_at=now)
+    Delivery.objects.filter(pk=delivery.pk).update(last_opened_at=now, times_opened=F("times_opened") + 1)
+    journal.record("delivery.opened", delivery, team=delivery.team_id, at=now)
+    link: str = delivery.take_url
+    return link
+
+
+@transaction.atomic
+def reissue_candidate_link(delivery: Delivery, *, by: User | None, now: datetime) -> None:
+    """Makes a new candidate link; the old ones, those of earlier attempts, too, then say that there is a newer."""
+    _attempts(delivery).update(link_version=F("link_version") + 1, is_revoked=False)
+    delivery.refresh_from_db()
+    journal.record(
+        "delivery.link_reissued", delivery, team=delivery.team_id, at=now, by=by, version=delivery.link_version
+    )
+
+
+@transaction.atomic
+def revoke_candidate_link(delivery: Delivery, *, by: User | None, reason: str, now: datetime) -> None:
+    """Closes the candidate's way in, by the links of every attempt; what the vendor gave stays as it is."""
+    _attempts(delivery).update(is_revoked=True)
+    delivery.refresh_from_db(fields=["is_revoked"])
+    journal.record("delivery.link_revoked", delivery, team=delivery.team_id, at=now, by=by, reason=reason)
+
+
+@transaction.atomic
+def let_back_in(delivery: Delivery, *, by: User | None, reason: str, now: datetime) -> Batch | Action:
+    """One press for "it threw me out": a new vendor link where the vendor gives one, else a new attempt on the same link.
+
+    Raises Refused. Returns the action that asks for a new link, or the batch with the new attempt.
+    """
+    exam = delivery.exam
+    capability = registry.capability(exam.account.vendor, Verb.REISSUE_LINK)
+    facts = values.facts_of_account(exam.account)
+    if delivery.state != DeliveryState.CREATED:
+        raise Refused("There is no delivery at the vendor yet, so nobody can have been thrown out.")
+    if Action.objects.filter(delivery=delivery, state__in=OPEN_STATES).exists():
+        raise Refused("Something is under way with this delivery already. Wait for it, or settle it first.")
+    journal.record("delivery.let_back_in", delivery, team=delivery.team_id, at=now, by=by, reason=reason)
+    if capability and policy.account_refusal(facts, Verb.REISSUE_LINK, capability.permission) is None:
+        return _ask_new_link(delivery, by=by, reason=reason, now=now)
+    plan = planning.plan_candidates(exam, [delivery.candidate], now=now, is_retake=True, options=delivery.options)
+    batch = draft(plan, exam=exam, by=by, now=now, reason=reason)
+    arranged = [row.key for row in plan.asks] if delivery.is_arranged_by_hand else []
+    if not (plan.ready or arranged):
+        raise Refused(plan.refusal or " ".join(sentence for row in plan.rows for sentence in row.sentences))
+    return request(batch, arranged=arranged, by=by, now=now)
+
+
+def _ask_new_link(delivery: Delivery, *, by: User | None, reason: str, now: datetime) -> Action:
+    reference = uuid4()
+    order = DeliveryOrder(
+        reference=reference,
+        person=values.of_candidate(delivery.candidate, ref=delivery.person_ref),
+        attempt=delivery.attempt,
+        options=delivery.options,
+    )
+    payload = {"exam": values.pack(values.of_exam(delivery.exam)), "order": values.pack(order), "ref": delivery.ref}
+    draft_ = ledger.Draft(id=reference, target=delivery, payload=payload)
+    (action,) = ledger.request(
+        [draft_], account=delivery.exam.account, verb=Verb.REISSUE_LINK, by=by, now=now, reason=reason, priority=1
+    )
+    return action
+
+
+# --- a person's decisions ---------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def cancel(action: Action, *, by: User | None, reason: str, now: datetime) -> None:
+    """Ends an open action, and with it the delivery it was to create. Raises ledger.Conflict."""
+    ledger.cancel(action, by=by, reason=reason, now=now)
+    if action.verb == Verb.CREATE_DELIVERIES:
+        Delivery.objects.filter(pk=cast(UUID, action.delivery_id), state=DeliveryState.REQUESTED).update(
+            state=DeliveryState.CANCELLED, cancelled_at=now
+        )
+
+
+@transaction.atomic
+def resolve_created(action: Action, created: Created, *, by: User | None, reason: str, now: datetime) -> None:
+    """A person says what an action created at the vendor. Raises ledger.Conflict."""
+    ledger.resolve_created(action, by=by, reason=reason, now=now)
+    apply_created(action, created, now=now)
+
+
+def cancel_waiting(batch: Batch, *, by: User | None, reason: str, now: datetime) -> int:
+    """Cancels what of a batch has not started. Returns how many; what is being sent goes on."""
+    cancelled = 0
+    for action in Action.objects.filter(batch=batch, state=ActionState.QUEUED).order_by("id"):
+        try:
+            cancel(action, by=by, reason=reason, now=now)
+            cancelled += 1
+        except ledger.Conflict:
+            continue  # a worker was faster: its outcome shows on the page
+    return cancelled
+
+
+def show_proctor_link(delivery: Delivery, *, by: User | None, now: datetime) -> str:
+    """The proctor link, which only a journalled press shows."""
+    journal.record("delivery.proctor_link_shown", delivery, team=delivery.team_id, at=now, by=by)
+    link: str = delivery.proctor_url
+    return link
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def progress(batch: Batch) -> dict[str, int]:
+    """How many of a batch's actions are in each state, and `total`, `settled` and `moving` (may still change by itself)."""
+    states = dict(Action.objects.filter(batch=batch).values_list("state").annotate(n=Count("pk")).order_by())
+    counts = {state.value: states.get(state.value, 0) for state in ActionState}
+    looking = Action.objects.filter(batch=batch, state=ActionState.UNKNOWN).filter(~Q(look_due_at=None)).count()
+    total = sum(counts.values())
+    moving = counts[ActionState.QUEUED] + counts[ActionState.SENDING] + looking
+    return {
+        **counts,
+        "total": total,
+        "settled": total - counts[ActionState.QUEUED] - counts[ActionState.SENDING],
+        "moving": moving,
+    }

@@ -1,0 +1,114 @@
+"""Exams: added and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from proctoring import journal, ledger, planning, policy, values
+from proctoring.models import OPEN_STATES, Action, Exam, User
+from proctoring.vendors import registry
+from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Verb
+from proctoring.vendors.errors import VendorError
+
+
+@transaction.atomic
+def save(exam: Exam, *, vendor_settings: Mapping[str, Any], by: User | None, now: datetime) -> Exam:
+    """Saves a new or changed exam with the cleaned values of its vendor's form. Raises ValidationError by field."""
+    if exam.account.team_id != exam.team_id:
+        raise ValidationError({"account": "This account belongs to another team."})
+    is_new = exam._state.adding
+    exam.settings = dict(vendor_settings)
+    exam.full_clean()
+    exam.save()
+    journal.record("exam.added" if is_new else "exam.changed", exam, team=exam.team_id, at=now, by=by)
+    return exam
+
+
+class Refused(Exception):
+    """Nothing was asked for; the message says why, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What sending an exam would send. `why_not` is the sentence where it cannot be sent; secrets are left out."""
+
+    verb: Verb | None
+    request: HttpRequest | None = None
+    why_not: str = ""
+
+
+def verb_of(exam: Exam) -> Verb | None:
+    """How this exam is brought to its vendor: created, updated, or not at all."""
+    offered = registry.facts(exam.account.vendor).capabilities
+    if Verb.CREATE_EXAM in offered and not exam.ref:
+        return Verb.CREATE_EXAM
+    return Verb.UPDATE_EXAM if Verb.UPDATE_EXAM in offered else None
+
+
+def preview(exam: Exam, *, now: datetime) -> Preview:
+    """What would be sent, and why it cannot be. Asks no vendor."""
+    verb = verb_of(exam)
+    why_not = _refusal(exam, verb)
+    if verb is None:
+        return Preview(verb=None, why_not=why_not)
+    account = values.of_account(exam.account)
+    adapter = registry.adapter(exam.account.vendor, account, planning.no_transport, clock=lambda: now)
+    try:
+        request = adapter.exam_request(values_to_send(exam))
+    except VendorError as error:
+        return Preview(verb=verb, why_not=why_not or error.message)
+    return Preview(verb=verb, request=request, why_not=why_not)
+
+
+def _refusal(exam: Exam, verb: Verb | None) -> str:
+    facts = registry.facts(exam.account.vendor)
+    if verb is None:
+        created = Verb.CREATE_EXAM in facts.capabilities and exam.ref
+        return f"{facts.title} has no call to {'change an exam that exists' if created else 'send an exam'}."
+    if verb is Verb.UPDATE_EXAM and not exam.ref:
+        return "Enter the vendor's reference first: only an exam that exists there can be updated."
+    if exam.is_archived:
+        return "The exam is archived."
+    if Action.objects.filter(exam=exam, state__in=OPEN_STATES).exists():
+        return "It is being sent already, or waits for a person."
+    account = values.facts_of_account(exam.account)
+    return policy.account_refusal(account, verb, facts.capabilities[verb].permission) or ""
+
+
+def values_to_send(exam: Exam) -> ExamValues:
+    """The exam as its adapter gets it, with what the vendor last confirmed."""
+    plain = values.of_exam(exam)
+    if Verb.UPDATE_EXAM not in registry.facts(exam.account.vendor).capabilities:
+        return plain
+    return replace(plain, settings={**plain.settings, "last_confirmed": exam.confirmed})
+
+
+@transaction.atomic
+def send(exam: Exam, *, by: User | None, reason: str = "", now: datetime) -> Action:
+    """Asks for the exam to be created or updated at its vendor. Raises Refused."""
+    Exam.objects.select_for_update().get(pk=exam.pk)
+    shown = preview(exam, now=now)
+    if shown.why_not or shown.verb is None:
+        raise Refused(shown.why_not)
+    payload = {"exam": values.pack(values_to_send(exam))}
+    draft = ledger.Draft(target=exam, payload=payload)
+    (action,) = ledger.request([draft], account=exam.account, verb=shown.verb, by=by, now=now, reason=reason)
+    journal.record(
+        "exam.sent", exam, team=exam.team_id, at=now, by=by, action=action, reason=reason, verb=shown.verb.value
+    )
+    return action
+
+
+def apply_sent(action: Action, result: ExamResult, *, now: datetime) -> None:
+    """Writes the vendor's reference and what it confirmed."""
+    exam = Exam.objects.select_for_update().get(pk=action.exam_id)
+    exam.ref = result.ref[:250] or exam.ref
+    exam.confirmed = {**exam.confirmed, **result.confirmed}
+    exam.sent_at = now
+    exam.save(update_fields=["ref", "confirmed", "sent_at"])

@@ -1,0 +1,353 @@
+"""Settling: what came of a claim, in one transaction with its journal row. Only who holds the call may settle it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models.functions import Now
+
+from proctoring import journal, policy, values
+from proctoring.ledger import health, statements
+from proctoring.ledger.claiming import Claim, Kind
+from proctoring.ledger.performing import LeaseLost, Looked, Outcome, Settled, Verbs
+from proctoring.ledger.waking import wake
+from proctoring.models import Account, Action, ActionState, Attention, Call, Reading
+from proctoring.vendors import registry
+from proctoring.vendors.base import Checked, Repeat, Verb, Verdict
+from proctoring.vendors.errors import (
+    Changed,
+    Misconfigured,
+    OutcomeUnknown,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    VendorError,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+READ_TRIES = 3
+NO_CALL = UUID(int=0)
+
+
+def settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
+    """Writes what happened; tries again while the lease lasts, because the reply is only in our memory.
+
+    True where it was written, False where the call was no longer ours to settle.
+    """
+    is_fault = False
+    while True:
+        try:
+            with transaction.atomic():
+                return _settle(claim, outcome, verbs)
+        except (OperationalError, InterfaceError) as error:
+            if not claim.has_lease:
+                log.error("Call %s could not be settled within its lease: %s", claim.call.pk, error)
+                return False
+            log.warning("The database did not take the outcome of call %s; trying again. %s", claim.call.pk, error)
+            connection.close()
+            time.sleep(RETRY_SECONDS)
+        except Exception as fault:
+            log.exception("The outcome of call %s could not be applied", claim.call.pk)
+            outcome = replace(outcome, answer=None, error=fault)
+            if is_fault:
+                return False
+            is_fault = True
+
+
+def _settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
+    now = claim.now()
+    if not _close_call(claim, outcome, now):
+        return False
+    if claim.kind is Kind.CHECK:
+        _settle_check(claim, outcome, now)
+    elif claim.kind is Kind.READ:
+        _settle_reading(claim, outcome, now)
+    elif claim.kind is Kind.LOOK_UP:
+        _settle_look_up(claim, outcome, verbs, now)
+    else:
+        _settle_effect(claim, outcome, verbs, now)
+    return True
+
+
+def _close_call(claim: Claim, outcome: Outcome, now: datetime) -> bool:
+    """Ends the call if it is still ours; a call that the sweep gave up may still be answered late."""
+    facts = dict(outcome.call_values) or {"outcome": Call.Outcome.NOT_SENT}
+    if outcome.error is not None and "error" not in facts:
+        facts["error"] = str(outcome.error)[:2000]
+    return statements.end_call(claim.call.pk, now, facts)
+
+
+def _settle_check(claim: Claim, outcome: Outcome, now: datetime) -> None:
+    answer = outcome.answer
+    message = answer.message if isinstance(answer, Checked) else str(outcome.error)
+    Account.objects.filter(pk=claim.account.pk).update(checked_at=now, check_message=message)
+    journal.record(
+        "account.checked", claim.account, team=claim.account.team_id, at=now, conclusive=_is_conclusive(answer)
+    )
+    health.learn(claim, outcome.error, now=now, proves_health=_is_conclusive(answer))
+
+
+def _is_conclusive(answer: Any) -> bool:
+    return isinstance(answer, Checked) and answer.is_conclusive
+
+
+def _settle_reading(claim: Claim, outcome: Outcome, now: datetime) -> None:
+    """Puts a poll to its next turn, ends a single reading; one that failed is tried again, not for ever."""
+    reading, error = claim.reading, outcome.error
+    turn: dict[str, Any] = {"due_at": None, "error": _sentence(error) if error else ""}
+    if error is None:
+        turn |= {"read_at": now, "message": str(outcome.answer or ""), "tries": 0}
+    if reading is not None:
+        if reading.every_seconds:
+            turn["due_at"] = now + timedelta(seconds=reading.every_seconds)
+        elif error is not None and reading.tries < READ_TRIES and isinstance(error, Unavailable):
+            turn["due_at"] = policy.retry_at(reading.tries, now=now, retry_after=error.retry_after)
+        Reading.objects.filter(pk=reading.pk).update(**turn)
+    health.learn(claim, error, now=now, proves_health=error is None)
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+def _settle_effect(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime) -> None:
+    settled = {item.reference: item for item in _settled(outcome.answer)}
+    after = verbs.effects[claim.verb].after
+    for action in claim.actions:
+        if after is not None and outcome.was_sent:
+            after(action, settled.get(action.pk), outcome.error, now=now)
+        _keep(action, settled.get(action.pk), outcome.error)
+        if outcome.error is None:
+            _write(action, settled.get(action.pk), claim, verbs, now)
+        else:
+            _write_failure(action, claim, outcome, now)
+    health.learn(claim, outcome.error, now=now, proves_health=outcome.error is None)
+
+
+def _keep(action: Action, settled: Settled | None, error: Exception | None) -> None:
+    """What was there before (and after) an effect outlives it, whatever became of it."""
+    before = getattr(error, "before", None)
+    kept = settled.kept if settled else {"before": values.pack(before)} if before is not None else None
+    if kept is not None:
+        Action.objects.filter(pk=action.pk).update(kept=kept)
+
+
+def _settled(answer: object) -> Sequence[Settled]:
+    return [item for item in answer if isinstance(item, Settled)] if isinstance(answer, Sequence) else []
+
+
+def _write(action: Action, settled: Settled | None, claim: Claim, verbs: Verbs, now: datetime) -> None:
+    if settled is None or settled.verdict is Verdict.CANNOT_TELL:
+        message = settled.message if settled else "The vendor's reply does not mention it."
+        _become_unknown(action, message, now)
+    elif settled.verdict is Verdict.DID_NOT:
+        _need_attention(action, Attention.REFUSED, settled.message, now)
+    elif _finish(action, settled, claim, now):
+        verbs.effects[claim.verb].apply(action, settled, now=now)
+
+
+def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime) -> None:
+    """What an exception leaves behind is read from its calls: an effect that left us without a clean refusal is unknown."""
+    error = outcome.error
+    if isinstance(error, LeaseLost) and not outcome.was_sent:
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now)
+    elif isinstance(error, OutcomeUnknown) or (outcome.was_sent and not _is_refusal(error, outcome)):
+        _unknown_or_again(action, claim, str(error) if isinstance(error, VendorError) else _FAULT, now)
+    elif isinstance(error, Unavailable):
+        _wait(action, error, now)
+    elif isinstance(error, Misconfigured):
+        _wait_for_the_account(action, claim, error, now)
+    elif action.may_have_acted and isinstance(error, Rejected) and not isinstance(error, Changed):
+        _become_unknown(
+            action, f"Sent again, it was refused: {error.message} That says nothing about the first time.", now
+        )
+    elif isinstance(error, Rejected) and error.culprits and action.pk not in error.culprits:
+        _need_attention(action, Attention.REFUSED, f"{_NOT_TO_BLAME} {error.message}", now)
+    else:
+        _need_attention(action, *_attention(error), now)
+
+
+_NOT_TO_BLAME = "The whole call was refused because of somebody else in it: try again without them."
+_FAULT = "Something went wrong in this console while it was sent. The log has the details."
+
+
+def _is_refusal(error: Exception | None, outcome: Outcome) -> bool:
+    """Whether the vendor itself said that it did not act. After a clean 2xx nothing later can say so."""
+    return isinstance(error, Unavailable | Rejected | Misconfigured) and not outcome.was_answered
+
+
+def _attention(error: Exception | None) -> tuple[Attention, str]:
+    if isinstance(error, Changed):
+        return Attention.CHANGED, error.message
+    if isinstance(error, Unsupported):
+        return Attention.UNSUPPORTED, error.message
+    if isinstance(error, Rejected):
+        return Attention.REFUSED, error.message
+    return Attention.BROKEN, _FAULT
+
+
+def _unknown_or_again(action: Action, claim: Claim, message: str, now: datetime) -> None:
+    capability = registry.capability(claim.account.vendor, claim.verb)
+    again = policy.retry_at(action.tries, now=now, retry_after=None)
+    if capability and capability.repeat is not Repeat.NEVER and again is not None:
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=again, message=message, may_have_acted=True)
+    else:
+        _become_unknown(action, message, now)
+
+
+def _become_unknown(action: Action, message: str, now: datetime) -> None:
+    _move(action, ActionState.UNKNOWN, now, "action.unknown", message=message, may_have_acted=True)
+
+
+def _need_attention(action: Action, attention: Attention, message: str, now: datetime) -> None:
+    _move(action, ActionState.NEEDS_ATTENTION, now, "action.needs_attention", attention=attention, message=message)
+
+
+def _wait(action: Action, error: Unavailable, now: datetime) -> None:
+    again = policy.retry_at(action.tries, now=now, retry_after=error.retry_after)
+    if again is None:
+        _need_attention(action, Attention.EXHAUSTED, error.message, now)
+    else:
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=again, message=error.message)
+
+
+def _wait_for_the_account(action: Action, claim: Claim, error: Misconfigured, now: datetime) -> None:
+    """The action is not at fault: it waits, and its try does not count. A mere suspicion needs a person."""
+    if error.suspected and not health.is_second_suspect(claim, error):
+        _need_attention(action, Attention.REFUSED, error.message, now)
+    else:
+        tries = max(action.tries - 1, 0)
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now, message=error.message, tries=tries)
+
+
+def _finish(action: Action, settled: Settled, claim: Claim, now: datetime) -> bool:
+    """DONE, by the holder of the call: the road that nearly every action takes."""
+    if not statements.finish_action(action.pk, claim.call.pk, now, settled.message, settled.facts):
+        log.warning("Action %s had moved on before its call was settled as done", action.pk)
+        return False
+    action.state = ActionState.DONE
+    journal.record_action("action.done", action, at=now, call=str(claim.call.pk))
+    return True
+
+
+def _move(action: Action, to: ActionState, now: datetime, event: str, **values: Any) -> bool:
+    """A guarded update by the holder of the call, with its journal row. False where a person was faster."""
+    ours = Action.objects.filter(
+        pk=action.pk, call=action.call_id or NO_CALL, state__in=[ActionState.SENDING, ActionState.UNKNOWN]
+    )
+    if not ours.update(state=to, changed_at=now, **values):
+        log.warning("Action %s had moved on before its call was settled as %s", action.pk, to)
+        return False
+    action.state = to
+    journal.record_action(event, action, at=now, call=str(action.call_id))
+    return True
+
+
+# --- look-ups ---------------------------------------------------------------------------------------------------------
+
+
+def _settle_look_up(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime) -> None:
+    answer = outcome.answer if isinstance(outcome.answer, Sequence) else ()
+    looked = {item.reference: item for item in answer if isinstance(item, Looked)}
+    for action in claim.actions:
+        if outcome.error is not None:
+            _note_look(action, now, f"It could not be looked up: {_sentence(outcome.error)}")
+        else:
+            _write_look(action, looked.get(action.pk), claim, verbs, now)
+    health.learn(claim, outcome.error, now=now, proves_health=outcome.error is None)
+
+
+def _sentence(error: Exception) -> str:
+    return error.message if isinstance(error, VendorError) else _FAULT
+
+
+def _write_look(action: Action, looked: Looked | None, claim: Claim, verbs: Verbs, now: datetime) -> None:
+    if looked is not None and looked.found is not None:
+        facts = dict(looked.found.facts)
+        done = {"message": looked.found.message, "choices": None, "look_due_at": None, "result": facts}
+        if _move_unknown(action, ActionState.DONE, now, "action.done", **done):
+            verbs.effects[claim.verb].apply(action, looked.found, now=now)
+    elif looked is not None and looked.choices:
+        _note_look(action, now, "Several deliveries at the vendor could be it. Pick one.", choices=list(looked.choices))
+    elif looked is not None and looked.note:
+        _note_look(action, now, looked.note)
+    else:
+        _write_absent(action, now)
+
+
+def _write_absent(action: Action, now: datetime) -> None:
+    """Absent counts only where the vendor has had time to act, and twice; until then another look is due."""
+    if action.sent_at is None or not policy.counts_as_absent(sent_at=action.sent_at, looked_at=now):
+        due = (action.sent_at or now) + policy.LOOK_AGAIN_AFTER
+        _note_look(action, now, "Not found at the vendor yet. It is looked up again by itself.", look_due_at=due)
+        return
+    looks = action.looks_absent + 1
+    if looks >= policy.LOOKS_THAT_PROVE_ABSENCE:
+        message = "Looked up twice and not found at the vendor: sent again."
+        fields = {"look_due_at": None, "looked_at": now, "looks_absent": 0, "due_at": now, "may_have_acted": False}
+        if _move_unknown(action, ActionState.QUEUED, now, "action.retried", message=message, **fields):
+            wake(action.account_id)
+    else:
+        due = now + policy.LOOK_AGAIN_AFTER
+        sentence = "Not found at the vendor. One more look decides, by itself."
+        _note_look(action, now, sentence, looks_absent=looks, look_due_at=due)
+
+
+def _note_look(action: Action, now: datetime, message: str, **values: Any) -> None:
+    unknown = Action.objects.filter(pk=action.pk, state=ActionState.UNKNOWN)
+    if unknown.update(looked_at=now, changed_at=now, message=message, **values):
+        journal.record_action("action.looked", action, at=now)
+
+
+def _move_unknown(action: Action, to: ActionState, now: datetime, event: str, **values: Any) -> bool:
+    unknown = Action.objects.filter(pk=action.pk, state=ActionState.UNKNOWN)
+    if not unknown.update(state=to, changed_at=now, **values):
+        return False
+    action.state = to
+    journal.record_action(event, action, at=now, by_look_up=True)
+    return True
+
+
+# --- dead workers -----------------------------------------------------------------------------------------------------
+
+
+def bury(call: Call) -> None:
+    """Ends a call whose worker is gone: sent without an answer is unknown; never sent goes back to the queue."""
+    with transaction.atomic():
+        lost = Call.objects.filter(pk=call.pk, ended_at=None, lease_until__lt=Now())
+        if not lost.update(ended_at=Now(), outcome=Call.Outcome.LOST):
+            return
+        Call.objects.filter(lead=call, ended_at=None).update(ended_at=Now(), outcome=Call.Outcome.LOST)
+        call.refresh_from_db()
+        now = call.ended_at
+        assert now is not None  # noqa: S101 - written two lines above
+        if not call.is_effect:
+            _give_back_read(call, now)
+        for action in Action.objects.filter(call=call, state=ActionState.SENDING).order_by("id"):
+            _bury_action(action, call, now)
+
+
+def _bury_action(action: Action, call: Call, now: datetime) -> None:
+    if call.sent_at is None:
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now, tries=max(action.tries - 1, 0))
+        return
+    capability = registry.capability(call.account.vendor, Verb(call.verb))
+    if capability and capability.repeat is not Repeat.NEVER:
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now, may_have_acted=True)
+    else:
+        _become_unknown(action, "The worker that sent it was lost before the vendor's answer was stored.", now)
+
+
+def _give_back_read(call: Call, now: datetime) -> None:
+    if call.verb == Verb.CHECK and call.group is None:
+        Account.objects.filter(pk=call.account_id).update(check_due_at=now)
+    elif call.group is not None:
+        Action.objects.filter(group=call.group, state=ActionState.UNKNOWN, look_due_at=None).update(look_due_at=now)

@@ -1,0 +1,79 @@
+"""What Campfire Learning asks of an account and an exam. Its deliveries are made by the vendor's own platform."""
+
+from __future__ import annotations
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from proctoring.vendors.campfire.adapter import CURSOR_PLACES, EVERYTHING
+from proctoring.vendors.formfields import CredentialField, NamedChoicesField, ThreeWayField, VendorForm, WordsField
+
+CURSOR_PLACE_LABELS = {"body": "In the body", "query": "In the address (query)"}
+INCLUDE_LABELS = {"results": "Results (points, objectives)", "responses": "Responses"}
+
+
+class CredentialsForm(VendorForm):
+    SECTIONS = [("API key", ["app_key", "app_secret"])]
+
+    app_key = CredentialField(label="App key", help_text="From the keys of the Campfire workspace.")
+    app_secret = CredentialField(label="App secret", help_text="Shown at Campfire next to the app key.")
+
+    def clean_app_key(self) -> str:
+        key: str = self.cleaned_data["app_key"]
+        if ":" in key:
+            raise ValidationError("An app key holds no colon. Is this the key and the secret together?")
+        return key
+
+
+class AccountForm(VendorForm):
+    SECTIONS = [("Lists", ["next_token_in"])]
+
+    next_token_in = forms.ChoiceField(
+        label="The next page is asked for",
+        required=False,
+        initial=CURSOR_PLACES[0],
+        choices=[(place, CURSOR_PLACE_LABELS[place]) for place in CURSOR_PLACES],
+        help_text="Campfire does not document it. If lists end after their first page, or repeat it, try the other one.",
+    )
+
+    def clean_next_token_in(self) -> str:
+        return self.cleaned_data["next_token_in"] or CURSOR_PLACES[0]
+
+
+class ExamForm(VendorForm):
+    SECTIONS = [
+        ("Which sessions", ["config_refs", "include"]),
+        ("Retakes", ["allows_retakes"]),
+    ]
+
+    config_refs = WordsField(
+        label="Exam configurations",
+        word_length=250,
+        help_text="The ids of the exam's configurations at Campfire, one a line. Their sessions are listed here. "
+        "Empty: every session of the workspace is asked for, and those of another exam are left out.",
+    )
+    include = NamedChoicesField(
+        label="Read with every list",
+        required=False,
+        choices=[(part, INCLUDE_LABELS[part]) for part in EVERYTHING],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="State and score come without either. Each makes lists longer and slower; "
+        "a session that is opened is always read with both.",
+    )
+    allows_retakes = ThreeWayField(
+        label="Sessions may be retaken",
+        unset="Not known",
+        yes="Yes: multi-attempt sessions",
+        no="No",
+        help_text="Counts where the exam configuration cannot be read. No refuses retakes, “not known” warns before one.",
+    )
+
+
+class DeliveryForm(VendorForm):
+    """Nothing to ask: this vendor has no call that creates a delivery."""
+
+
+class FoundForm(VendorForm):
+    SECTIONS = [("Found at Campfire", ["ref"])]
+
+    ref = forms.CharField(label="Exam session id", max_length=250, help_text="As Campfire shows it.")

@@ -1,0 +1,61 @@
+"""Working in this process until actions are settled: for commands that wait, with or without workers elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from proctoring import ledger
+from proctoring.models import Account, Action, ActionState
+from proctoring.tasks import worker_name
+from proctoring.verbs import VERBS
+
+LOOK_SECONDS = 0.2
+
+
+def work_until_settled(actions: QuerySet[Action], *, seconds: float) -> bool:
+    """Drains the actions' accounts with as many threads as they may make calls; True once nothing moves by itself.
+
+    Stops early where nothing can move: the account is paused and nobody gave it new credentials.
+    """
+    accounts = list(Account.objects.filter(actions__in=actions).distinct())
+    stop = threading.Event()
+    ends = time.monotonic() + seconds
+    threads = max(1, sum(account.calls_at_once for account in accounts))
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="wait") as pool:
+        workers = [pool.submit(_work, account.pk, stop) for account in accounts for _ in range(account.calls_at_once)]
+        try:
+            while time.monotonic() < ends and not _is_settled(actions):
+                ledger.sweep()
+                time.sleep(LOOK_SECONDS)
+        finally:
+            stop.set()
+        for worker in workers:
+            worker.result()
+    return _is_settled(actions)
+
+
+def _is_settled(actions: QuerySet[Action]) -> bool:
+    if actions.filter(state=ActionState.SENDING).exists():
+        return False
+    can_move = ~Q(account__is_archived=True) & (Q(account__paused_at=None) | Q(account__is_probing=True))
+    waiting = actions.filter(state=ActionState.QUEUED).filter(can_move).select_related("account")
+    return not any(_may_be_tried(action) for action in waiting[:200])
+
+
+def _may_be_tried(action: Action) -> bool:
+    pause = action.account.paused_verbs.get(action.verb)
+    return pause is None or bool(pause.get("probing"))
+
+
+def _work(account_id: int, stop: threading.Event) -> None:
+    try:
+        while not stop.is_set():
+            ledger.drain(account_id, VERBS, worker=worker_name(), should_stop=stop.is_set)
+            stop.wait(LOOK_SECONDS)
+    finally:
+        connection.close()

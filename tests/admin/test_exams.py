@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from proctoring.models import Exam, JournalEntry, Role
+from tests import factories
+from tests.admin.conftest import World, signed_in
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/proctoring/exam/"
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    return signed_in(world.members[Role.COORDINATOR])
+
+
+def add_url(world: World) -> str:
+    return f"{reverse('admin:proctoring_exam_add')}?account={world.account.pk}"
+
+
+def filled(**changes: Any) -> dict[str, Any]:
+    data = {
+        "title": "Widgets",
+        "ref": str(uuid4()),
+        "time_zone": "Europe/Oslo",
+        "starts_at": "2026-12-01T09:00",
+        "ends_at": "2026-12-02T17:00",
+        "duration_minutes": "90",
+        "instructions": "Bring a pencil.",
+        "settings-external_id": "uuid",
+        "settings-examinee_info-0-key": "Given name",
+        "settings-examinee_info-0-source": "first_name",
+        "settings-examinee_info-0-is_required": "on",
+        "settings-examinee_info-1-key": "",
+        "settings-examinee_info-1-source": "first_name",
+        "settings-meta-0-key": "centre",
+        "settings-meta-0-value": "North",
+        "settings-form_id": "",
+    }
+    return {**data, **changes}
+
+
+class TestAdding:
+    def test_asks_for_the_account_first(self, world: World, client: Client) -> None:
+        factories.make_account(world.team, name="Old one", is_archived=True)
+
+        page = client.get(reverse("admin:proctoring_exam_add")).content.decode()
+
+        assert "Our account" in page
+        assert "Old one" not in page
+
+    def test_then_shows_one_form_of_ours_and_the_vendors_fields(self, world: World, client: Client) -> None:
+        page = client.get(add_url(world)).content.decode()
+
+        for name in ("title", "starts_at", "settings-form_id", "settings-examinee_info-0-key", "settings-meta-0-key"):
+            assert f'name="{name}"' in page
+        assert 'value="First Name"' in page
+        assert 'aria-label="Field name in the Scorpion project, row 1"' in page
+
+    def test_saves_all_of_it_with_a_journal_row(self, world: World, client: Client) -> None:
+        response = client.post(add_url(world), filled())
+
+        exam = Exam.objects.get(title="Widgets")
+        assert response.status_code == 302
+        assert (exam.team, exam.account) == (world.team, world.account)
+        assert exam.starts_at == datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+        assert exam.settings["meta"] == {"centre": "North"}
+        assert exam.settings["examinee_info"] == [{"key": "Given name", "source": "first_name", "is_required": True}]
+        assert JournalEntry.objects.filter(event="exam.added", target=str(exam.pk)).exists()
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"title": ""}, "This field is required"),
+            ({"ends_at": "2026-11-30T09:00"}, "The window must close after it opens"),
+            ({"starts_at": "2026-03-29T02:30"}, "daylight saving"),
+            ({"time_zone": "Europe/Atlantis"}, "is not a time zone"),
+            ({"settings-form_id": "no uuid"}, "This is not a UUID"),
+            ({"settings-meta-1-key": "centre", "settings-meta-1-value": "South"}, "is there twice"),
+            ({"settings-meta-0-key": "proctoring_reference"}, "is taken"),
+            ({"duration_minutes": "0"}, "greater than or equal to 1"),
+        ],
+    )
+    def test_says_what_is_wrong_and_saves_nothing(
+        self, world: World, client: Client, changes: dict[str, Any], words: str
+    ) -> None:
+        response = client.post(add_url(world), filled(**changes))
+
+        assert response.status_code == 200
+        assert response.content.decode().count(words) == 1
+        assert Exam.objects.count() == 1
+
+    def test_keeps_what_was_typed_when_something_is_wrong(self, world: World, client: Client) -> None:
+        page = client.post(add_url(world), filled(title="")).content.decode()
+
+        assert 'value="Given name"' in page
+        assert 'value="North"' in page
+
+
+class TestChanging:
+    def test_shows_and_saves_what_is_there(self, world: World, client: Client) -> None:
+        client.post(add_url(world), filled())
+        exam = Exam.objects.get(title="Widgets")
+        address = reverse("admin:proctoring_exam_change", args=[exam.pk])
+
+        page = client.get(address).content.decode()
+        response = client.post(address, filled(title="Gadgets", **{"settings-meta-0-value": "South"}))
+
+        exam.refresh_from_db()
+        assert 'value="2026-12-01T09:00"' in page
+        assert 'value="Given name"' in page
+        assert response.status_code == 302
+        assert (exam.title, exam.settings["meta"]) == ("Gadgets", {"centre": "South"})
+        assert JournalEntry.objects.filter(event="exam.changed", target=str(exam.pk)).exists()
+
+    def test_cannot_move_an_exam_to_another_account(self, world: World, client: Client) -> None:
+        other = factories.make_account(world.team)
+        address = reverse("admin:proctoring_exam_change", args=[world.exam.pk])
+
+        client.post(f"{address}?account={other.pk}", filled(account=str(other.pk)))
+
+        world.exam.refresh_from_db()
+        assert (world.exam.title, world.exam.account) == ("Widgets", world.account)
+
+    def test_shows_the_settings_to_those_who_may_only_look(self, world: World) -> None:
+        Exam.objects.update(settings={"form_id": "a-form"})
+
+        page = signed_in(world.members[Role.VIEWER]).get(reverse("admin:proctoring_exam_change", args=[world.exam.pk]))
+
+        assert "a-form" in page.content.decode()
+        assert "settings-form_id" not in page.content.decode()
+
+
+class TestList:
+    def test_shows_the_window_on_the_exams_own_clock(self, world: World, client: Client) -> None:
+        starts_at = datetime(2026, 1, 5, 14, 0, tzinfo=UTC)
+        Exam.objects.update(starts_at=starts_at, time_zone="America/New_York")
+
+        page = client.get(LIST).content.decode()
+
+        assert "5 Jan 2026, 09:00 EST" in page
+
+    @pytest.mark.parametrize(
+        ("window", "found"),
+        [
+            ({"starts_at": timezone.now() - timedelta(days=1)}, "open"),
+            ({"starts_at": timezone.now() + timedelta(days=1)}, "coming"),
+            ({"ends_at": timezone.now() - timedelta(days=1)}, "closed"),
+            ({"is_archived": True}, "archived"),
+        ],
+    )
+    def test_is_filtered_by_the_window(self, world: World, client: Client, window: dict[str, Any], found: str) -> None:
+        Exam.objects.update(**window)
+
+        shown = [key for key in ("open", "coming", "closed", "archived") if _has(client, f"?window={key}")]
+
+        assert shown == [found]
+
+    def test_is_filtered_by_vendor_and_account(self, world: World, client: Client) -> None:
+        other = factories.make_account(world.team)
+
+        assert _has(client, "?vendor=scorpion")
+        assert _has(client, f"?account__id__exact={world.account.pk}")
+        assert not _has(client, f"?account__id__exact={other.pk}")
+
+    def test_goes_on_to_deliver_the_chosen_exam(self, world: World, client: Client) -> None:
+        response = client.post(LIST, {"action": "deliver", "_selected_action": [str(world.exam.pk)]})
+
+        assert response.headers["Location"] == f"{reverse('deliver')}?exam={world.exam.pk}"
+
+    def test_delivers_one_exam_at_a_time(self, world: World, client: Client) -> None:
+        other = factories.make_exam(world.account)
+
+        response = client.post(
+            LIST, {"action": "deliver", "_selected_action": [str(world.exam.pk), str(other.pk)]}, follow=True
+        )
+
+        assert "Choose one exam" in response.content.decode()
+
+    def test_offers_no_delivering_to_viewers(self, world: World) -> None:
+        page = signed_in(world.members[Role.VIEWER]).get(LIST).content.decode()
+
+        assert "Deliver…" not in page
+
+
+def _has(client: Client, query: str) -> bool:
+    page = client.get(f"{LIST}{query}").content.decode()
+    return "/change/" in page

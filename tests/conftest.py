@@ -1,0 +1,84 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.conf import settings as django_settings
+
+from proctoring.ledger import waking
+from proctoring.sandbox.server import Sandbox
+from tests import servers
+from tests.world import World
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(django_settings, "PASSWORD_HASHERS", ["django.contrib.auth.hashers.MD5PasswordHasher"])
+    monkeypatch.setattr(waking, "_broken_until", 0.0)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Scorpion's simulator at a free port, with nothing kept."""
+    with Sandbox.running({"scorpion": 0}) as running:
+        yield running
+
+
+@pytest.fixture
+def world(transactional_db: None, sandbox: Sandbox, settings: LazySettings) -> World:
+    """A team with an account and an exam at the sandbox's Scorpion; short deadlines."""
+    settings.CALL_DEADLINE_SECONDS = 0.6
+    settings.LEASE_MARGIN_SECONDS = 1.0
+    return World.at(sandbox)
+
+
+def chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not chromium() and not os.environ.get("REQUIRE_BROWSER"):
+        for item in items:
+            if "browser" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="there is no Chromium on this machine"))
+
+
+def _unless_required(error: servers.NotInstalled) -> None:
+    if os.environ.get("REQUIRE_SERVERS"):
+        raise error
+    pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[servers.Postgres]:
+    """A PostgreSQL of the test's own, to restart at will."""
+    try:
+        with servers.postgres() as server:
+            yield server
+    except servers.NotInstalled as error:
+        _unless_required(error)
+
+
+@pytest.fixture
+def redis_server() -> Iterator[servers.Redis]:
+    """A Redis of the test's own, to refuse or hang at will."""
+    try:
+        with servers.redis() as server:
+            yield server
+    except servers.NotInstalled as error:
+        _unless_required(error)
+
+
+@pytest.fixture
+def console_dir(tmp_path: Path) -> Path:
+    """A VAR_DIR for processes that a test starts."""
+    folder = tmp_path / "var"
+    folder.mkdir()
+    return folder
