@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from proctoring import mailer, values
@@ -103,6 +103,15 @@ class Outcome:
 
 class LeaseLost(Exception):
     """Our lease ended before the effect was sent: nothing was sent, and it is no longer ours to send."""
+
+
+class DatabaseAway(Exception):
+    """Our own database did not take what must be written before sending."""
+
+    message = "The console's own database did not answer."
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Recorder:
@@ -258,6 +267,10 @@ def perform(claim: Claim, verbs: Verbs) -> Outcome:
         error = caught
     except LeaseLost as caught:
         error = caught
+    except (OperationalError, InterfaceError) as caught:
+        log.warning("The database was away while performing %s for account %s: %s", claim.verb, claim.account.pk, caught)
+        connection.close()
+        error = DatabaseAway()
     except Exception as caught:
         log.exception("A fault of ours while performing %s for account %s", claim.verb, claim.account.pk)
         error = caught

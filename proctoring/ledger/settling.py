@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from proctoring import journal, policy, values
 from proctoring.ledger import health, statements
 from proctoring.ledger.claiming import Claim, Kind
-from proctoring.ledger.performing import LeaseLost, Looked, Outcome, Settled, Verbs
+from proctoring.ledger.performing import DatabaseAway, LeaseLost, Looked, Outcome, Settled, Verbs
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Attention, Call, Reading
 from proctoring.vendors import registry
@@ -87,6 +87,9 @@ def _close_call(claim: Claim, outcome: Outcome, now: datetime) -> bool:
 
 
 def _settle_check(claim: Claim, outcome: Outcome, now: datetime) -> None:
+    if isinstance(outcome.error, DatabaseAway | LeaseLost):
+        _give_back_read(claim.call, now)
+        return
     answer = outcome.answer
     message = answer.message if isinstance(answer, Checked) else str(outcome.error)
     Account.objects.filter(pk=claim.account.pk).update(checked_at=now, check_message=message)
@@ -109,8 +112,9 @@ def _settle_reading(claim: Claim, outcome: Outcome, now: datetime) -> None:
     if reading is not None:
         if reading.every_seconds:
             turn["due_at"] = now + timedelta(seconds=reading.every_seconds)
-        elif error is not None and reading.tries < READ_TRIES and isinstance(error, Unavailable):
-            turn["due_at"] = policy.retry_at(reading.tries, now=now, retry_after=error.retry_after)
+        elif reading.tries < READ_TRIES and isinstance(error, Unavailable | DatabaseAway | LeaseLost):
+            after = error.retry_after if isinstance(error, Unavailable) else None
+            turn["due_at"] = policy.retry_at(reading.tries, now=now, retry_after=after)
         Reading.objects.filter(pk=reading.pk).update(**turn)
     health.learn(claim, error, now=now, proves_health=error is None)
 
@@ -159,8 +163,10 @@ def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime
     error = outcome.error
     if isinstance(error, LeaseLost) and not outcome.was_sent:
         _move(action, ActionState.QUEUED, now, "action.waits", due_at=now)
+    elif isinstance(error, DatabaseAway) and not outcome.was_sent:
+        _wait(action, Unavailable(error.message), now)
     elif isinstance(error, OutcomeUnknown) or (outcome.was_sent and not _is_refusal(error, outcome)):
-        _unknown_or_again(action, claim, str(error) if isinstance(error, VendorError) else _FAULT, now)
+        _unknown_or_again(action, claim, _sentence(error), now)
     elif isinstance(error, Unavailable):
         _wait(action, error, now)
     elif isinstance(error, Misconfigured):
@@ -255,6 +261,9 @@ def _move(action: Action, to: ActionState, now: datetime, event: str, **values: 
 
 
 def _settle_look_up(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime) -> None:
+    if isinstance(outcome.error, DatabaseAway | LeaseLost):
+        _give_back_read(claim.call, now)
+        return
     answer = outcome.answer if isinstance(outcome.answer, Sequence) else ()
     looked = {item.reference: item for item in answer if isinstance(item, Looked)}
     for action in claim.actions:
@@ -265,8 +274,8 @@ def _settle_look_up(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime)
     health.learn(claim, outcome.error, now=now, proves_health=outcome.error is None)
 
 
-def _sentence(error: Exception) -> str:
-    return error.message if isinstance(error, VendorError) else _FAULT
+def _sentence(error: Exception | None) -> str:
+    return error.message if isinstance(error, VendorError | DatabaseAway) else _FAULT
 
 
 def _write_look(action: Action, looked: Looked | None, claim: Claim, verbs: Verbs, now: datetime) -> None:

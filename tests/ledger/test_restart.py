@@ -67,7 +67,7 @@ class TestADatabaseRestart:
         with processes.worker(**overrides), processes.scheduler(**overrides):
             assert processes.eventually(lambda: len(sandbox.state("scorpion").get("deliveries", [])) >= 5)
             postgres_server.restart()
-            is_done = processes.eventually(lambda: _is_done(environment), seconds=60, every=1)
+            is_done = processes.eventually(lambda: _is_done(environment), seconds=110, every=1)
 
         outcome = json.loads(_script(environment, STATES))
         there = {item["id"]: item for item in sandbox.state("scorpion")["deliveries"]}
