@@ -268,7 +268,9 @@ def perform(claim: Claim, verbs: Verbs) -> Outcome:
     except LeaseLost as caught:
         error = caught
     except (OperationalError, InterfaceError) as caught:
-        log.warning("The database was away while performing %s for account %s: %s", claim.verb, claim.account.pk, caught)
+        log.warning(
+            "The database was away while performing %s for account %s: %s", claim.verb, claim.account.pk, caught
+        )
         connection.close()
         error = DatabaseAway()
     except Exception as caught:
