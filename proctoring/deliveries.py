@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 
-from proctoring import journal, ledger, planning, policy, values
+from proctoring import journal, ledger, planning, policy, sql, values
 from proctoring.models import (
     OPEN_STATES,
     Action,
@@ -24,6 +24,7 @@ from proctoring.models import (
     Exam,
     User,
 )
+from proctoring.models.fields import encrypt
 from proctoring.planning import Plan, Row, Standing
 from proctoring.vendors import registry
 from proctoring.vendors.base import Created, DeliveryOrder, Verb
@@ -234,25 +235,24 @@ def forget_drafts(*, now: datetime) -> int:
 # --- what came of it --------------------------------------------------------------------------------------------------
 
 
+_CREATED = (
+    f'UPDATE "{Delivery._meta.db_table}" SET state = %s, ref = %s, person_ref = %s, take_url = %s, proctor_url = %s, '  # noqa: S608
+    "note = %s, created_at = %s WHERE id = %s AND state = %s"
+)
+_REFERENCE = (
+    sql.insert_sql(CandidateReference, ["candidate_id", "account_id", "ref"])
+    + " ON CONFLICT (candidate_id, account_id) DO UPDATE SET ref = excluded.ref"
+)
+
+
 def apply_created(action: Action, created: Created, *, now: datetime) -> None:
     """Writes what the vendor created: its ids and links, and its id for the candidate at this account."""
-    written = Delivery.objects.filter(pk=cast(UUID, action.delivery_id), state=DeliveryState.REQUESTED).update(
-        state=DeliveryState.CREATED,
-        ref=created.ref,
-        person_ref=created.person_ref,
-        take_url=created.take_url,
-        proctor_url=created.proctor_url,
-        note=created.note,
-        created_at=now,
-    )
+    links = [encrypt(link) if link else "" for link in (created.take_url, created.proctor_url)]
+    row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
+    written = sql.execute(_CREATED, [*row, cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value])
     if written and created.person_ref:
         candidate_id = UUID(action.payload["order"]["person"]["reference"])
-        CandidateReference.objects.bulk_create(
-            [CandidateReference(candidate_id=candidate_id, account_id=action.account_id, ref=created.person_ref)],
-            update_conflicts=True,
-            unique_fields=["candidate", "account"],
-            update_fields=["ref"],
-        )
+        sql.execute(_REFERENCE, [candidate_id, action.account_id, created.person_ref])
 
 
 def apply_reissued(action: Action, created: Created, *, now: datetime) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import models
 
+from proctoring import sql
 from proctoring.models import Action, JournalEntry, Team, User
 
 # Every event with the words a person reads on a timeline.
@@ -91,9 +92,16 @@ def record_action(
     event: str, action: Action, *, at: datetime, by: User | None = None, reason: str = "", **facts: Any
 ) -> None:
     """Writes one entry about an action's target, without loading the target."""
+    record_all([action_entry(event, action, at=at, by=by, reason=reason, **facts)])
+
+
+def action_entry(
+    event: str, action: Action, *, at: datetime, by: User | None = None, reason: str = "", **facts: Any
+) -> JournalEntry:
+    """One entry about an action's target, not yet written."""
     if event not in EVENTS:
         raise KeyError(f"{event} is no event of the journal")
-    JournalEntry(
+    return JournalEntry(
         team_id=action.team_id,
         at=at,
         by=by,
@@ -103,11 +111,21 @@ def record_action(
         action_id=action.pk,
         reason=reason,
         facts={"verb": action.verb, **facts},
-    ).save(force_insert=True)
+    )
+
+
+_COLUMNS = tuple(field.attname for field in JournalEntry._meta.concrete_fields)
+_INSERT = sql.insert_sql(JournalEntry, _COLUMNS)
 
 
 def record_all(entries: Iterable[JournalEntry]) -> None:
-    JournalEntry.objects.bulk_create(entries, batch_size=500)
+    """Writes entries, in the caller's transaction."""
+    sql.execute_many(_INSERT, [_row(entry) for entry in entries])
+
+
+def _row(entry: JournalEntry) -> list[Any]:
+    row = {name: getattr(entry, name) for name in _COLUMNS}
+    return list((row | {"facts": sql.json(JournalEntry, "facts", entry.facts)}).values())
 
 
 def words(event: str) -> str:

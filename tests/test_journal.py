@@ -14,7 +14,7 @@ from proctoring.models import Delivery, JournalEntry, Team
 from tests import factories
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-WRITERS = {"entry": 0, "record": 0, "record_action": 0, "_record": 0, "_move": 3, "_move_unknown": 3}
+WRITERS = {"entry": 0, "record": 0, "record_action": 0, "action_entry": 0, "_record": 0, "_move": 3, "_move_unknown": 3}
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
+from proctoring import sql
 from proctoring.ledger import statements
 from proctoring.models import Account, Action, ActionState, Call, Reading
 from proctoring.vendors import registry
@@ -61,27 +60,51 @@ class Idle:
     wait_seconds: float | None = None
 
 
-def claim_next(account_id: int, *, worker: str = "", prefers_reading: bool = False) -> Claim | Idle:
-    """Takes the next due group of the account by (priority, due, id), within its limits, pauses and pace.
+def claim_many(
+    account_id: int, *, most: int, worker: str = "", prefers_reading: bool = False
+) -> tuple[Claim, ...] | Idle:
+    """Takes the next due groups of the account by (priority, due, id), within its limits, pauses and pace: at least one, or
+    Idle. One transaction for all of them: the account's row is locked but once.
 
     What is only to be read comes after what is to be done, unless `prefers_reading`.
     """
-    with transaction.atomic():
+    with sql.transact():
         account = statements.lock_account(account_id)
         if account is None:
             return Idle()
-        now = cast(datetime, account.db_now)  # type: ignore[attr-defined]
-        under_way = statements.verbs_under_way(account_id, now)
+        now, under_way = statements.under_way(account_id)
         if (idle := _hindrance(account, now, len(under_way))) is not None:
             return idle
-        claim = _claim_check(account, now, worker)
-        if claim is None and (not account.is_paused or account.is_probing):
-            shut = _shut_verbs(account, under_way)
-            claim = _claim_reading(account, now, worker, shut) if prefers_reading else None
-            claim = claim or _claim_action(account, now, worker, shut) or _claim_reading(account, now, worker, shut)
-        if claim is not None:
+        claims = _claims(account, now, worker, under_way, min(most, _room(account, len(under_way))), prefers_reading)
+        if claims:
             _advance_pace(account, now)
-        return claim or Idle()
+        return tuple(claims) or Idle()
+
+
+def claim_next(account_id: int, *, worker: str = "", prefers_reading: bool = False) -> Claim | Idle:
+    """Takes the next due group of the account."""
+    claims = claim_many(account_id, most=1, worker=worker, prefers_reading=prefers_reading)
+    return claims if isinstance(claims, Idle) else claims[0]
+
+
+def _claims(
+    account: Account, now: datetime, worker: str, under_way: list[str], most: int, prefers_reading: bool
+) -> list[Claim]:
+    if (check := _claim_check(account, now, worker)) is not None:
+        return [check]
+    if account.is_paused and not account.is_probing:
+        return []
+    shut = _shut_verbs(account, under_way)
+    claims = _claim_readings(account, now, worker, shut, 1) if prefers_reading else []
+    claims += _claim_actions(account, now, worker, shut, most - len(claims))
+    return claims or _claim_readings(account, now, worker, shut, 1)
+
+
+def _room(account: Account, under_way: int) -> int:
+    """How many calls may begin now. One alone where the next depends on it: a pace, or a verb on probation."""
+    if account.is_probing or account.calls_per_minute or account.paused_verbs:
+        return 1
+    return account.calls_at_once - under_way
 
 
 def _hindrance(account: Account, now: datetime, under_way: int) -> Idle | None:
@@ -104,67 +127,67 @@ def _claim_check(account: Account, now: datetime, worker: str) -> Claim | None:
     if account.check_due_at is None or account.check_due_at > now:
         return None
     Account.objects.filter(pk=account.pk).update(check_due_at=None)
-    call = _open_call(account, Verb.CHECK, now, worker)
+    call = _new_call(account, Verb.CHECK, now, worker)
+    statements.open_calls([call])
     return _claim(call, account, Kind.CHECK, Verb.CHECK, ())
 
 
-def _claim_action(account: Account, now: datetime, worker: str, shut: list[str]) -> Claim | None:
-    due = {action.state: action for action in statements.next_due(account.pk, now, shut)}
-    claim = _claim_look_up(due.get(ActionState.UNKNOWN), account, now, worker, shut)
-    return claim or _claim_effect(due.get(ActionState.QUEUED), account, now, worker)
+def _claim_actions(account: Account, now: datetime, worker: str, shut: list[str], most: int) -> list[Claim]:
+    """What is to be looked up first, then what is to be done."""
+    if most < 1:
+        return []
+    looks = statements.looks_due(account.pk, now, most)
+    claims = [claim for action in looks if (claim := _claim_look_up(action, account, now, worker, shut))]
+    if len(claims) == most:
+        return claims
+    groups = statements.groups_due(account.pk, now, shut, most - len(claims))
+    return claims + _claim_effects(groups, account, now, worker)
 
 
-def _claim_reading(account: Account, now: datetime, worker: str, shut: list[str]) -> Claim | None:
+def _claim_readings(account: Account, now: datetime, worker: str, shut: list[str], most: int) -> list[Claim]:
     """Takes up what is to be read; its next turn is put off past the lease, so that a lost one comes back by itself."""
-    due = Reading.objects.filter(account=account, due_at__lte=now).exclude(verb__in=shut)
-    reading = due.order_by("due_at", "id").first()
-    if reading is None:
-        return None
-    call = _open_call(account, Verb(reading.verb), now, worker)
+    due = Reading.objects.filter(account=account, due_at__lte=now).exclude(verb__in=shut).order_by("due_at", "id")
+    return [_claim_reading(reading, account, now, worker) for reading in due[:most]]
+
+
+def _claim_reading(reading: Reading, account: Account, now: datetime, worker: str) -> Claim:
+    call = _new_call(account, Verb(reading.verb), now, worker)
+    statements.open_calls([call])
     Reading.objects.filter(pk=reading.pk).update(due_at=call.lease_until, tries=F("tries") + 1)
     reading.tries += 1
-    return Claim(
-        call=call,
-        account=account,
-        kind=Kind.READ,
-        verb=Verb(reading.verb),
-        actions=(),
-        claimed=time.monotonic(),
-        reading=reading,
-    )
+    return _claim(call, account, Kind.READ, Verb(reading.verb), (), reading)
 
 
-def _claim_look_up(
-    action: Action | None, account: Account, now: datetime, worker: str, shut: list[str]
-) -> Claim | None:
-    if action is None or LOOKED_UP_BY.get(Verb(action.verb)) in shut:
+def _claim_look_up(action: Action, account: Account, now: datetime, worker: str, shut: list[str]) -> Claim | None:
+    if LOOKED_UP_BY.get(Verb(action.verb)) in shut:
         return None
     Action.objects.filter(pk=action.pk).update(look_due_at=None)
-    call = _open_call(account, LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK), now, worker, group=action.group)
+    call = _new_call(account, LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK), now, worker, group=action.group)
+    statements.open_calls([call])
     return _claim(call, account, Kind.LOOK_UP, Verb(action.verb), (action,))
 
 
-def _claim_effect(first: Action | None, account: Account, now: datetime, worker: str) -> Claim | None:
-    if first is None:
-        return None
-    call = _open_call(account, Verb(first.verb), now, worker, group=first.group, is_repeat=first.may_have_acted)
-    taken = statements.take_group(first.group, call.pk, now)
-    actions = _taken(first, call, now) if taken == 1 else _load(call)
-    if not actions:  # cancelled between the look and the update
-        call.delete()
-        return None
-    return _claim(call, account, Kind.EFFECT, Verb(first.verb), actions)
+def _claim_effects(groups: list[UUID], account: Account, now: datetime, worker: str) -> list[Claim]:
+    """One call for each group; what was cancelled between the look and the lock is left out."""
+    members: dict[UUID, list[Action]] = {}
+    for action in statements.lock_groups(groups):
+        members.setdefault(action.group, []).append(action)
+    claims = []
+    for group in filter(members.__contains__, groups):
+        actions = members[group]
+        verb, is_repeat = Verb(actions[0].verb), any(action.may_have_acted for action in actions)
+        call = _new_call(account, verb, now, worker, group=group, is_repeat=is_repeat)
+        claims.append(_claim(call, account, Kind.EFFECT, verb, tuple(_taken(action, call, now) for action in actions)))
+    statements.open_calls([claim.call for claim in claims])
+    statements.take_groups({claim.actions[0].group: claim.call.pk for claim in claims}, now)
+    return claims
 
 
-def _taken(first: Action, call: Call, now: datetime) -> tuple[Action, ...]:
-    """The one action as the update left it, without reading it again."""
-    first.state, first.call, first.sent_at, first.changed_at = ActionState.SENDING, call, now, now
-    first.tries += 1
-    return (first,)
-
-
-def _load(call: Call) -> tuple[Action, ...]:
-    return tuple(Action.objects.filter(call=call, state=ActionState.SENDING).order_by("id"))
+def _taken(action: Action, call: Call, now: datetime) -> Action:
+    """The action as `take_groups` leaves it, without reading it again."""
+    action.state, action.call, action.sent_at, action.changed_at = ActionState.SENDING, call, now, now
+    action.tries += 1
+    return action
 
 
 def _shut_verbs(account: Account, under_way: list[str]) -> list[str]:
@@ -172,13 +195,13 @@ def _shut_verbs(account: Account, under_way: list[str]) -> list[str]:
     return [verb for verb, pause in account.paused_verbs.items() if not pause.get("probing") or verb in under_way]
 
 
-def _open_call(
+def _new_call(
     account: Account, verb: Verb, now: datetime, worker: str, *, group: UUID | None = None, is_repeat: bool = False
 ) -> Call:
     capability = registry.capability(account.vendor, verb)
     exchanges = (capability.exchanges if capability else 1) or ALL_PAGES_EXCHANGES
     seconds = settings.CALL_DEADLINE_SECONDS * exchanges + settings.LEASE_MARGIN_SECONDS
-    call = Call(
+    return Call(
         id=uuid4(),
         account=account,
         verb=verb,
@@ -189,12 +212,20 @@ def _open_call(
         claimed_at=now,
         lease_until=now + timedelta(seconds=seconds),
     )
-    statements.open_call(call)
-    return call
 
 
-def _claim(call: Call, account: Account, kind: Kind, verb: Verb, actions: tuple[Action, ...]) -> Claim:
-    return Claim(call=call, account=account, kind=kind, verb=verb, actions=actions, claimed=time.monotonic())
+def _claim(
+    call: Call, account: Account, kind: Kind, verb: Verb, actions: tuple[Action, ...], reading: Reading | None = None
+) -> Claim:
+    return Claim(
+        call=call,
+        account=account,
+        kind=kind,
+        verb=verb,
+        actions=actions,
+        claimed=time.monotonic(),
+        reading=reading,
+    )
 
 
 def open_calls_past_their_lease() -> QuerySet[Call]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from proctoring.ledger.claiming import Idle, claim_next, open_calls_past_their_lease
-from proctoring.ledger.performing import Verbs, perform
-from proctoring.ledger.settling import bury, settle
+from proctoring.ledger.claiming import Claim, Idle, claim_many, open_calls_past_their_lease
+from proctoring.ledger.lines import Line
+from proctoring.ledger.performing import Outcome, Verbs, perform
+from proctoring.ledger.settling import bury, settle_many
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Call, Reading
 
@@ -30,20 +33,40 @@ def drain(
     """Works off the account until nothing is due, it is full, the slice of time is over or we stop. Returns the calls made."""
     ends = time.monotonic() + (settings.DRAIN_SECONDS if seconds is None else seconds)
     calls = 0
+    lines = _lines(account_id, worker.rpartition(":")[0], verbs)
     while not should_stop():
         if time.monotonic() >= ends:
             wake(account_id)
             break
-        claim = claim_next(account_id, worker=worker, prefers_reading=calls % READ_EVERY == READ_EVERY - 1)
+        claim = lines.claims.ask(calls % READ_EVERY == READ_EVERY - 1)
         if isinstance(claim, Idle):
             wait = claim.wait_seconds
             if wait is None or wait > SHORT_WAIT_SECONDS or time.monotonic() + wait >= ends:
                 break
             time.sleep(wait)
             continue
-        settle(claim, perform(claim, verbs), verbs)
+        lines.outcomes.ask((claim, perform(claim, verbs)))
         calls += 1
     return calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Where this process's threads get an account's claims and bring what came of them: one transaction for all who are there."""
+
+    claims: Line[bool, Claim | Idle]  # asked with whether a reading is preferred
+    outcomes: Line[tuple[Claim, Outcome], bool]
+
+
+@lru_cache(maxsize=1024)
+def _lines(account_id: int, worker: str, verbs: Verbs) -> _Lines:
+    def claim(prefer_reading: Sequence[bool]) -> Sequence[Claim | Idle]:
+        claims = claim_many(account_id, most=len(prefer_reading), worker=worker, prefers_reading=any(prefer_reading))
+        if isinstance(claims, Idle):
+            return [claims] * len(prefer_reading)
+        return [*claims, *[Idle(0.0)] * (len(prefer_reading) - len(claims))]  # who got none asks again
+
+    return _Lines(Line(claim), Line(lambda returned: settle_many(returned, verbs)))
 
 
 def sweep() -> int:

@@ -82,7 +82,7 @@ class Entry:
 Read = Callable[[Adapter, Reading, Clock], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verbs:
     """The verb table: what is done to a vendor, and what is only read. A read stores what it learnt and says it."""
 

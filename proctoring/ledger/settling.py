@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,12 +13,12 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
-from proctoring import journal, policy, values
+from proctoring import journal, policy, sql, values
 from proctoring.ledger import health, statements
 from proctoring.ledger.claiming import Claim, Kind
 from proctoring.ledger.performing import DatabaseAway, LeaseLost, Looked, Outcome, Settled, Verbs
 from proctoring.ledger.waking import wake
-from proctoring.models import Account, Action, ActionState, Attention, Call, Reading
+from proctoring.models import Account, Action, ActionState, Attention, Call, JournalEntry, Reading
 from proctoring.vendors import registry
 from proctoring.vendors.base import Checked, Repeat, Verb, Verdict
 from proctoring.vendors.errors import (
@@ -38,6 +38,69 @@ READ_TRIES = 3
 NO_CALL = UUID(int=0)
 
 
+def settle_many(returned: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> list[bool]:
+    """Settles what came back at the same moment: what simply succeeded in one transaction, all else each in its own.
+
+    For each, as `settle`: True where it was written, False where the call was no longer ours to settle.
+    """
+    simple = [(claim, outcome) for claim, outcome in returned if _simply_succeeded(claim, outcome, verbs)]
+    together = {claim.call.pk for claim, _ in simple} if _settle_together(simple, verbs) else set()
+    return [claim.call.pk in together or settle(claim, outcome, verbs) for claim, outcome in returned]
+
+
+def _simply_succeeded(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
+    """An effect that every action in it came through, with nothing to be done but to write it down."""
+    if claim.kind is not Kind.EFFECT or outcome.error is not None or verbs.effects[claim.verb].after is not None:
+        return False
+    settled = {item.reference: item for item in _settled(outcome.answer)}
+    return all(
+        (item := settled.get(action.pk)) is not None and item.verdict is Verdict.HAPPENED and item.kept is None
+        for action in claim.actions
+    )
+
+
+class _MovedOn(Exception):
+    """A call or an action is no longer what its holder left."""
+
+
+def _settle_together(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> bool:
+    """False, and nothing written, where any of them cannot be: each is then settled by itself, which tells which."""
+    try:
+        with sql.transact():
+            _write_successes(succeeded, verbs)
+    except Exception as error:
+        log.info("%d calls are settled each by itself: %r", len(succeeded), error)
+        return False
+    for claim, _ in succeeded:
+        for action in claim.actions:
+            action.state = ActionState.DONE
+    return True
+
+
+def _write_successes(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> None:
+    at = {claim.call.pk: claim.now() for claim, _ in succeeded}
+    if statements.end_calls(
+        [(call, now, _facts(outcome)) for (_, outcome), (call, now) in zip(succeeded, at.items(), strict=True)]
+    ) < len(succeeded):
+        raise _MovedOn
+    done = [(claim, action, settled) for claim, outcome in succeeded for action, settled in _pairs(claim, outcome)]
+    rows = [
+        (action.pk, claim.call.pk, at[claim.call.pk], settled.message, settled.facts) for claim, action, settled in done
+    ]
+    if statements.finish_actions(rows) < len(done):
+        raise _MovedOn
+    journal.record_all(_done_entry(action, claim, at[claim.call.pk]) for claim, action, _ in done)
+    for claim, action, settled in done:
+        verbs.effects[claim.verb].apply(action, settled, now=at[claim.call.pk])
+    for claim, _ in succeeded:
+        health.learn(claim, None, now=at[claim.call.pk], proves_health=True)
+
+
+def _pairs(claim: Claim, outcome: Outcome) -> Iterator[tuple[Action, Settled]]:
+    settled = {item.reference: item for item in _settled(outcome.answer)}
+    return ((action, settled[action.pk]) for action in claim.actions)
+
+
 def settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
     """Writes what happened; tries again while the lease lasts, because the reply is only in our memory.
 
@@ -46,7 +109,7 @@ def settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
     is_fault = False
     while True:
         try:
-            with transaction.atomic():
+            with sql.transact():
                 return _settle(claim, outcome, verbs)
         except (OperationalError, InterfaceError) as error:
             if not claim.has_lease:
@@ -80,10 +143,14 @@ def _settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
 
 def _close_call(claim: Claim, outcome: Outcome, now: datetime) -> bool:
     """Ends the call if it is still ours; a call that the sweep gave up may still be answered late."""
+    return bool(statements.end_calls([(claim.call.pk, now, _facts(outcome))]))
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
     facts = dict(outcome.call_values) or {"outcome": Call.Outcome.NOT_SENT}
     if outcome.error is not None and "error" not in facts:
         facts["error"] = str(outcome.error)[:2000]
-    return statements.end_call(claim.call.pk, now, facts)
+    return facts
 
 
 def _settle_check(claim: Claim, outcome: Outcome, now: datetime) -> None:
@@ -236,12 +303,16 @@ def _wait_for_the_account(action: Action, claim: Claim, error: Misconfigured, no
 
 def _finish(action: Action, settled: Settled, claim: Claim, now: datetime) -> bool:
     """DONE, by the holder of the call: the road that nearly every action takes."""
-    if not statements.finish_action(action.pk, claim.call.pk, now, settled.message, settled.facts):
+    if not statements.finish_actions([(action.pk, claim.call.pk, now, settled.message, settled.facts)]):
         log.warning("Action %s had moved on before its call was settled as done", action.pk)
         return False
     action.state = ActionState.DONE
-    journal.record_action("action.done", action, at=now, call=str(claim.call.pk))
+    journal.record_all([_done_entry(action, claim, now)])
     return True
+
+
+def _done_entry(action: Action, claim: Claim, now: datetime) -> JournalEntry:
+    return journal.action_entry("action.done", action, at=now, call=str(claim.call.pk))
 
 
 def _move(action: Action, to: ActionState, now: datetime, event: str, **values: Any) -> bool:

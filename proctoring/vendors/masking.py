@@ -169,6 +169,7 @@ def _mask_values(text: str, values: Iterable[str]) -> str:
     return text
 
 
+@lru_cache(maxsize=256)  # the same few credentials, twice a call
 def _ways_to_write(value: str) -> set[str]:
     if len(value) < SHORTEST_VALUE:
         return set()

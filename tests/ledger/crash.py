@@ -38,16 +38,16 @@ def arm(step: str) -> None:
     when, _, place = step.partition(" ")
     wrap = {"before": _before, "after": _after}[when]
     owners: dict[str, tuple[Any, str]] = {
-        "claim": (draining, "claim_next"),
-        "opening the call": (statements, "open_call"),
-        "taking the group": (statements, "take_group"),
+        "claim": (draining, "claim_many"),
+        "opening the call": (statements, "open_calls"),
+        "taking the group": (statements, "take_groups"),
         "writing the request": (statements, "begin_sending"),
         "the exchange": (http, "exchange"),
         "judging the reply": (draining, "perform"),
-        "settling": (draining, "settle"),
-        "ending the call": (statements, "end_call"),
-        "finishing the action": (statements, "finish_action"),
-        "the journal": (journal, "record_action"),
+        "settling": (draining, "settle_many"),
+        "ending the call": (statements, "end_calls"),
+        "finishing the action": (statements, "finish_actions"),
+        "the journal": (journal, "record_all"),
         "the delivery": (deliveries, "apply_created"),
         "signing in": (mailer, "_signed_in"),
         "the envelope": (mailer, "_envelope"),

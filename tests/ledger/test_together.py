@@ -1,0 +1,200 @@
+"""Threads that meet: their claims and their outcomes go through one transaction, and nobody pays for another's fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from proctoring import deliveries, ledger
+from proctoring.ledger import settling, statements
+from proctoring.ledger.claiming import Claim, claim_many
+from proctoring.ledger.lines import Line
+from proctoring.ledger.performing import Outcome, perform
+from proctoring.models import Account, Action, Call, Delivery, JournalEntry
+from proctoring.verbs import VERBS
+from tests.world import World
+
+
+def _in_threads(asks: Sequence[Callable[[], Any]]) -> None:
+    threads = [threading.Thread(target=ask) for ask in asks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+class TestLine:
+    def test_serves_together_who_came_while_it_was_busy(self) -> None:
+        served: list[list[int]] = []
+        answers: dict[int, int] = {}
+        all_stand = threading.Event()
+
+        def serve(requests: Sequence[int]) -> list[int]:
+            served.append(sorted(requests))
+            if requests == [0]:
+                all_stand.wait(30)
+            return [request * 10 for request in requests]
+
+        line = Line(serve)
+
+        def ask(number: int) -> None:
+            answers[number] = line.ask(number)
+
+        def let_go() -> None:
+            while len(line._standing) < 5:
+                time.sleep(0.01)
+            all_stand.set()
+
+        first = threading.Thread(target=ask, args=(0,))
+        first.start()
+        while not served:
+            time.sleep(0.01)
+        _in_threads([*[lambda number=number: ask(number) for number in range(1, 6)], let_go])
+        first.join(30)
+
+        assert answers == {number: number * 10 for number in range(6)}
+        assert served == [[0], [1, 2, 3, 4, 5]]
+
+    def test_tells_everybody_what_went_wrong_and_goes_on(self) -> None:
+        def serve(requests: Sequence[int]) -> list[int]:
+            if 0 in requests:
+                raise ValueError("no zero")
+            return list(requests)
+
+        line = Line(serve)
+
+        with pytest.raises(ValueError, match="no zero"):
+            line.ask(0)
+        assert line.ask(1) == 1
+
+    def test_loses_nobody_in_a_crowd(self) -> None:
+        line = Line[int, int](lambda requests: [request + 1 for request in requests])
+        answers: list[int] = []
+
+        def ask(start: int) -> None:
+            for number in range(start, start + 200):
+                answers.append(line.ask(number))
+
+        _in_threads([lambda start=start: ask(start) for start in range(0, 1600, 200)])  # type: ignore[misc]
+
+        assert sorted(answers) == list(range(1, 1601))
+
+
+def _claims(world: World, most: int) -> tuple[Claim, ...]:
+    claims = claim_many(world.account.pk, most=most)
+    assert not isinstance(claims, ledger.Idle)
+    return claims
+
+
+class TestClaimMany:
+    def test_takes_as_many_as_asked_for_in_order(self, world: World) -> None:
+        world.deliver(4)
+
+        claims = _claims(world, 3)
+
+        due = Action.objects.order_by("priority", "due_at", "id").values_list("pk", flat=True)
+        assert [claim.actions[0].pk for claim in claims] == list(due[:3])
+        assert world.states() == {"sending": 3, "queued": 1}
+        assert set(Action.objects.filter(state="sending").values_list("call", flat=True)) == {
+            claim.call.pk for claim in claims
+        }
+
+    def test_takes_no_more_than_the_account_allows_at_once(self, world: World) -> None:
+        world.deliver(10)
+
+        assert len(_claims(world, 3)) == 3
+        assert len(_claims(world, 9)) == 1
+        assert claim_many(world.account.pk, most=9) == ledger.Idle()
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"calls_per_minute": 600},
+            {"paused_verbs": {"read_delivery": {"reason": "403", "at": "2026-01-01"}}},
+        ],
+    )
+    def test_takes_one_where_the_next_depends_on_it(self, world: World, values: dict[str, Any]) -> None:
+        world.deliver(3)
+        Account.objects.update(**values)
+
+        assert len(_claims(world, 3)) == 1
+
+    def test_leaves_out_what_was_cancelled_meanwhile(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.deliver(2)
+        first = Action.objects.order_by("id").first()
+        assert first is not None
+        look = statements.groups_due
+
+        def cancelled_after(*args: Any) -> Any:
+            groups = look(*args)
+            Action.objects.filter(pk=first.pk).update(state="cancelled")
+            return groups
+
+        monkeypatch.setattr(statements, "groups_due", cancelled_after)
+
+        claims = _claims(world, 2)
+
+        assert [claim.actions[0].pk for claim in claims] == list(
+            Action.objects.exclude(pk=first.pk).values_list("pk", flat=True)
+        )
+        assert Call.objects.count() == 1
+
+
+class TestSettlingTogether:
+    def test_writes_all_that_succeeded_in_one_transaction(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        returned = self._returned(world, 3)
+        monkeypatch.setattr(settling, "settle", None)  # nobody is settled alone
+
+        assert settling.settle_many(returned, VERBS) == [True] * 3
+
+        assert world.states() == {"done": 3}
+        assert Delivery.objects.filter(state="created").count() == 3
+        assert JournalEntry.objects.filter(event="action.done").count() == 3
+        world.assert_agrees()
+
+    def test_settles_each_by_itself_where_one_was_taken_from_its_holder(self, world: World) -> None:
+        returned = self._returned(world, 3)
+        lost = returned[1][0]
+        Call.objects.filter(pk=lost.call.pk).update(ended_at=lost.now(), outcome=Call.Outcome.NO_ANSWER)
+
+        assert settling.settle_many(returned, VERBS) == [True, False, True]
+
+        assert world.states() == {"done": 2, "sending": 1}
+        assert JournalEntry.objects.filter(event="action.done").count() == 2
+
+    def test_lets_nobody_pay_for_one_that_cannot_be_applied(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        returned = self._returned(world, 3)
+        broken = returned[1][0].actions[0].pk
+        apply = deliveries.apply_created
+
+        def apply_unless_broken(action: Action, *args: Any, **kwargs: Any) -> None:
+            if action.pk == broken:
+                raise ValueError("cannot be applied")
+            apply(action, *args, **kwargs)
+
+        monkeypatch.setattr(deliveries, "apply_created", apply_unless_broken)
+
+        settling.settle_many(returned, VERBS)
+
+        assert world.states() == {"done": 2, "unknown": 1}
+        assert Action.objects.get(state="unknown").pk == broken
+
+    def test_settles_what_failed_beside_what_succeeded(self, world: World) -> None:
+        world.sandbox.fault("scorpion", "timeout_after", calls=1)
+
+        returned = self._returned(world, 3)
+
+        assert settling.settle_many(returned, VERBS) == [True] * 3
+        assert world.states() == {"done": 2, "unknown": 1}
+        world.assert_agrees()
+
+    def _returned(self, world: World, count: int) -> list[tuple[Claim, Outcome]]:
+        world.deliver(count)
+        return [(claim, perform(claim, VERBS)) for claim in _claims(world, count)]
