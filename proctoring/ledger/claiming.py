@@ -136,12 +136,10 @@ def _claim_actions(account: Account, now: datetime, worker: str, shut: list[str]
     """What is to be looked up first, then what is to be done."""
     if most < 1:
         return []
-    looks = statements.looks_due(account.pk, now, most)
-    claims = [claim for action in looks if (claim := _claim_look_up(action, account, now, worker, shut))]
-    if len(claims) == most:
-        return claims
-    groups = statements.groups_due(account.pk, now, shut, most - len(claims))
-    return claims + _claim_effects(groups, account, now, worker)
+    looks, groups = statements.due(account.pk, now, shut, most)
+    unknown = Action.objects.in_bulk(looks)
+    claims = [claim for pk in looks if (claim := _claim_look_up(unknown[pk], account, now, worker, shut))]
+    return claims + _claim_effects(groups[: most - len(claims)], account, now, worker)
 
 
 def _claim_readings(account: Account, now: datetime, worker: str, shut: list[str], most: int) -> list[Claim]:

@@ -32,21 +32,20 @@ def under_way(account_id: int) -> tuple[datetime, list[str]]:
     return sql.moment(found[0][0]), [verb for _, verb in found if verb is not None]
 
 
-def looks_due(account_id: int, now: datetime, most: int) -> list[Action]:
-    """The unknown actions whose look-ups are due first."""
-    where = "account_id = %s AND state = %s AND look_due_at IS NOT NULL AND look_due_at <= %s ORDER BY look_due_at, id LIMIT %s"
-    return sql.load(Action, where, [account_id, ActionState.UNKNOWN.value, now, most])
-
-
-def groups_due(account_id: int, now: datetime, shut_verbs: Sequence[str], most: int) -> list[UUID]:
-    """The groups of the queued actions due first by (priority, due, id)."""
+def due(account_id: int, now: datetime, shut_verbs: Sequence[str], most: int) -> tuple[list[UUID], list[UUID]]:
+    """What is due first: actions to be looked up, and groups of queued actions by (priority, due, id). `most` of each."""
     shut = f"AND verb NOT IN ({', '.join(['%s'] * len(shut_verbs))}) " if shut_verbs else ""
     select = (
-        f'SELECT "group" FROM {ACTION} WHERE account_id = %s AND state = %s AND due_at <= %s {shut}'  # noqa: S608
-        "ORDER BY priority, due_at, id LIMIT %s"
+        f"SELECT state, id FROM (SELECT state, id FROM {ACTION} WHERE account_id = %s AND state = %s "  # noqa: S608
+        "AND look_due_at IS NOT NULL AND look_due_at <= %s ORDER BY look_due_at, id LIMIT %s) AS looks UNION ALL "
+        f'SELECT state, "group" FROM (SELECT state, "group" FROM {ACTION} WHERE account_id = %s AND state = %s '
+        f"AND due_at <= %s {shut}ORDER BY priority, due_at, id LIMIT %s) AS groups"
     )
-    found = sql.rows(select, [account_id, ActionState.QUEUED.value, now, *shut_verbs, most])
-    return list(dict.fromkeys(group if isinstance(group, UUID) else UUID(group) for (group,) in found))
+    unknown, queued = ActionState.UNKNOWN.value, ActionState.QUEUED.value
+    found = sql.rows(select, [account_id, unknown, now, most, account_id, queued, now, *shut_verbs, most])
+    ids = [(state, value if isinstance(value, UUID) else UUID(value)) for state, value in found]
+    looks = [value for state, value in ids if state == unknown]
+    return looks, list(dict.fromkeys(value for state, value in ids if state == queued))
 
 
 def lock_groups(groups: Sequence[UUID]) -> list[Action]:

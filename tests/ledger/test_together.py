@@ -128,14 +128,14 @@ class TestClaimMany:
         world.deliver(2)
         first = Action.objects.order_by("id").first()
         assert first is not None
-        look = statements.groups_due
+        look = statements.due
 
         def cancelled_after(*args: Any) -> Any:
-            groups = look(*args)
+            found = look(*args)
             Action.objects.filter(pk=first.pk).update(state="cancelled")
-            return groups
+            return found
 
-        monkeypatch.setattr(statements, "groups_due", cancelled_after)
+        monkeypatch.setattr(statements, "due", cancelled_after)
 
         claims = _claims(world, 2)
 
