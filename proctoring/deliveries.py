@@ -240,19 +240,22 @@ _CREATED = (
     "note = %s, created_at = %s WHERE id = %s AND state = %s"
 )
 _REFERENCE = (
-    sql.insert_sql(CandidateReference, ["candidate_id", "account_id", "ref"])
-    + " ON CONFLICT (candidate_id, account_id) DO UPDATE SET ref = excluded.ref"
+    f'INSERT INTO "{CandidateReference._meta.db_table}" (candidate_id, account_id, ref) SELECT %s, %s, %s '  # noqa: S608
+    f'WHERE EXISTS (SELECT 1 FROM "{Delivery._meta.db_table}" WHERE id = %s AND created_at = %s) '
+    "ON CONFLICT (candidate_id, account_id) DO UPDATE SET ref = excluded.ref"
 )
 
 
 def apply_created(action: Action, created: Created, *, now: datetime) -> None:
     """Writes what the vendor created: its ids and links, and its id for the candidate at this account."""
+    delivery_id, requested = cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value
     links = [encrypt(link) if link else "" for link in (created.take_url, created.proctor_url)]
     row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
-    written = sql.execute(_CREATED, [*row, cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value])
-    if written and created.person_ref:
+    statements: list[sql.Statement] = [(_CREATED, [[*row, delivery_id, requested]])]
+    if created.person_ref:
         candidate_id = UUID(action.payload["order"]["person"]["reference"])
-        sql.execute(_REFERENCE, [candidate_id, action.account_id, created.person_ref])
+        statements.append((_REFERENCE, [[candidate_id, action.account_id, created.person_ref, delivery_id, now]]))
+    sql.execute_many(*statements)
 
 
 def apply_reissued(action: Action, created: Created, *, now: datetime) -> None:

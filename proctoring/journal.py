@@ -40,6 +40,7 @@ EVENTS = {
     "delivery.link_revoked": "Candidate link revoked",
     "delivery.link_allowed": "Candidate link allowed again",
     "delivery.let_back_in": "Let back in",
+    "delivery.link_entered": "Take link entered by hand",
     "invitation.requested": "Invitation asked for",
     "delivery.proctor_link_shown": "Proctor link shown",
     "action.sent": "Sent to the vendor",
@@ -120,7 +121,12 @@ _INSERT = sql.insert_sql(JournalEntry, _COLUMNS)
 
 def record_all(entries: Iterable[JournalEntry]) -> None:
     """Writes entries, in the caller's transaction."""
-    sql.execute_many(_INSERT, [_row(entry) for entry in entries])
+    sql.execute_many(inserting(entries))
+
+
+def inserting(entries: Iterable[JournalEntry]) -> sql.Statement:
+    """The statement that writes entries, for who has more to send with it."""
+    return _INSERT, [_row(entry) for entry in entries]
 
 
 def _row(entry: JournalEntry) -> list[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -51,13 +51,26 @@ def execute(sql: str, values: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def execute_many(sql: str, rows: Sequence[Sequence[Any]]) -> int:
-    """Runs one statement for each row of values; returns how many rows all of them changed."""
-    if not rows:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, [bound(values) for values in rows])
-        return int(cursor.rowcount)
+Statement = tuple[str, Sequence[Sequence[Any]]]  # SQL, and the values of each time that it runs
+
+
+def execute_many(*statements: Statement) -> list[int]:
+    """Runs each statement for each of its rows of values, in order; returns how many rows each changed.
+
+    PostgreSQL gets them all before its first answer is waited for.
+    """
+    with ExitStack() as stack:
+        cursors = [stack.enter_context(connection.cursor()) for _ in statements]
+        with _pipeline():
+            for cursor, (sql, its_rows) in zip(cursors, statements, strict=True):
+                if its_rows:
+                    cursor.executemany(sql, [bound(values) for values in its_rows])
+        return [cursor.rowcount if its_rows else 0 for cursor, (_, its_rows) in zip(cursors, statements, strict=True)]
+
+
+def _pipeline() -> AbstractContextManager[Any]:
+    pipeline = getattr(connection.connection, "pipeline", None)
+    return pipeline() if pipeline is not None else nullcontext()
 
 
 def rows(sql: str, values: Sequence[Any]) -> list[Any]:

@@ -176,13 +176,12 @@ def _claim_effects(groups: list[UUID], account: Account, now: datetime, worker: 
         verb, is_repeat = Verb(actions[0].verb), any(action.may_have_acted for action in actions)
         call = _new_call(account, verb, now, worker, group=group, is_repeat=is_repeat)
         claims.append(_claim(call, account, Kind.EFFECT, verb, tuple(_taken(action, call, now) for action in actions)))
-    statements.open_calls([claim.call for claim in claims])
-    statements.take_groups({claim.actions[0].group: claim.call.pk for claim in claims}, now)
+    statements.open_calls([claim.call for claim in claims], taking=True)
     return claims
 
 
 def _taken(action: Action, call: Call, now: datetime) -> Action:
-    """The action as `take_groups` leaves it, without reading it again."""
+    """The action as `open_calls` leaves it, without reading it again."""
     action.state, action.call, action.sent_at, action.changed_at = ActionState.SENDING, call, now, now
     action.tries += 1
     return action

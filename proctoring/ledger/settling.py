@@ -78,22 +78,21 @@ def _settle_together(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -
 
 
 def _write_successes(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> None:
-    at = {claim.call.pk: claim.now() for claim, _ in succeeded}
-    if statements.end_calls(
-        [(call, now, _facts(outcome)) for (_, outcome), (call, now) in zip(succeeded, at.items(), strict=True)]
-    ) < len(succeeded):
+    endings = [statements.Ending(claim.call.pk, claim.now(), _facts(outcome)) for claim, outcome in succeeded]
+    at = {ending.call: ending.at for ending in endings}
+    done = [(claim, *pair) for claim, outcome in succeeded for pair in _pairs(claim, outcome)]
+    finishes = [_finish_of(action, settled, claim, at[claim.call.pk]) for claim, action, settled in done]
+    entries = [_done_entry(action, claim, at[claim.call.pk]) for claim, action, _ in done]
+    if not statements.finish_all(endings, finishes, entries):
         raise _MovedOn
-    done = [(claim, action, settled) for claim, outcome in succeeded for action, settled in _pairs(claim, outcome)]
-    rows = [
-        (action.pk, claim.call.pk, at[claim.call.pk], settled.message, settled.facts) for claim, action, settled in done
-    ]
-    if statements.finish_actions(rows) < len(done):
-        raise _MovedOn
-    journal.record_all(_done_entry(action, claim, at[claim.call.pk]) for claim, action, _ in done)
     for claim, action, settled in done:
         verbs.effects[claim.verb].apply(action, settled, now=at[claim.call.pk])
     for claim, _ in succeeded:
         health.learn(claim, None, now=at[claim.call.pk], proves_health=True)
+
+
+def _finish_of(action: Action, settled: Settled, claim: Claim, now: datetime) -> statements.Finish:
+    return statements.Finish(action.pk, claim.call.pk, now, settled.message, settled.facts)
 
 
 def _pairs(claim: Claim, outcome: Outcome) -> Iterator[tuple[Action, Settled]]:
@@ -143,7 +142,7 @@ def _settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
 
 def _close_call(claim: Claim, outcome: Outcome, now: datetime) -> bool:
     """Ends the call if it is still ours; a call that the sweep gave up may still be answered late."""
-    return bool(statements.end_calls([(claim.call.pk, now, _facts(outcome))]))
+    return statements.end_call(statements.Ending(claim.call.pk, now, _facts(outcome)))
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
@@ -303,7 +302,7 @@ def _wait_for_the_account(action: Action, claim: Claim, error: Misconfigured, no
 
 def _finish(action: Action, settled: Settled, claim: Claim, now: datetime) -> bool:
     """DONE, by the holder of the call: the road that nearly every action takes."""
-    if not statements.finish_actions([(action.pk, claim.call.pk, now, settled.message, settled.facts)]):
+    if not statements.finish_action(_finish_of(action, settled, claim, now)):
         log.warning("Action %s had moved on before its call was settled as done", action.pk)
         return False
     action.state = ActionState.DONE

@@ -5,12 +5,13 @@ of its time. Everything else goes through the ORM.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from proctoring import sql
-from proctoring.models import Account, Action, ActionState, Call
+from proctoring import journal, sql
+from proctoring.models import Account, Action, ActionState, Call, JournalEntry
 from proctoring.models.fields import encrypt
 
 ACCOUNT, ACTION, CALL = (model._meta.db_table for model in (Account, Action, Call))
@@ -62,20 +63,20 @@ _HEADERS = ("request_headers", "response_headers")
 _OPEN = sql.insert_sql(Call, [*_OPENED, *_EMPTY, *_HEADERS])
 
 
-def open_calls(calls: Sequence[Call]) -> None:
-    """Inserts claimed calls, of which nothing is sent yet."""
+def open_calls(calls: Sequence[Call], *, taking: bool = False) -> None:
+    """Inserts claimed calls, of which nothing is sent yet; `taking`, the queued actions of their groups become SENDING."""
     blank = [*[""] * len(_EMPTY), *[sql.json(Call, name, {}) for name in _HEADERS]]
-    sql.execute_many(_OPEN, [[*(getattr(call, name) for name in _OPENED), *blank] for call in calls])
+    opened = [[*(getattr(call, name) for name in _OPENED), *blank] for call in calls]
+    sql.execute_many((_OPEN, opened), _take_groups(calls if taking else []))
 
 
-def take_groups(calls: Mapping[UUID, UUID], now: datetime) -> None:
-    """Makes the queued actions of each group SENDING under its call."""
+def _take_groups(calls: Sequence[Call]) -> sql.Statement:
     update = (
         f"UPDATE {ACTION} SET state = %s, call_id = %s, sent_at = %s, changed_at = %s, tries = tries + 1 "  # noqa: S608
         'WHERE "group" = %s AND state = %s'
     )
-    states = ActionState.SENDING.value, ActionState.QUEUED.value
-    sql.execute_many(update, [[states[0], call, now, now, group, states[1]] for group, call in calls.items()])
+    sending, queued = ActionState.SENDING.value, ActionState.QUEUED.value
+    return update, [[sending, call.pk, call.claimed_at, call.claimed_at, call.group, queued] for call in calls]
 
 
 def begin_sending(call_id: UUID, now: datetime, request: dict[str, Any]) -> bool:
@@ -90,35 +91,72 @@ def begin_sending(call_id: UUID, now: datetime, request: dict[str, Any]) -> bool
         return bool(sql.execute(update, [now, request["method"], request["url"], headers, body, call_id]))
 
 
-def end_calls(calls: Sequence[tuple[UUID, datetime, Mapping[str, Any]]]) -> int:
-    """Ends calls that are open, or were given up as lost. Returns how many: the others were ended otherwise."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended: when, and what there is to keep of its answer."""
+
+    call: UUID
+    at: datetime
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """An action that its call brought to DONE."""
+
+    action: UUID
+    call: UUID
+    at: datetime
+    message: str
+    facts: Mapping[str, Any]
+
+
+def end_call(ending: Ending) -> bool:
+    """Ends a call that is open, or was given up as lost. False where it was ended otherwise."""
+    return sql.execute_many(_end_calls([ending])) == [1]
+
+
+def finish_action(finish: Finish) -> bool:
+    """Makes an action DONE that its call still holds. False where it has moved on."""
+    return sql.execute_many(_finish_actions([finish])) == [1]
+
+
+def finish_all(endings: Sequence[Ending], finishes: Sequence[Finish], entries: Sequence[JournalEntry]) -> bool:
+    """Ends calls, makes their actions DONE and writes the journal. False where any had moved on: then roll back."""
+    changed = sql.execute_many(_end_calls(endings), _finish_actions(finishes), journal.inserting(entries))
+    return changed == [len(endings), len(finishes), len(entries)]
+
+
+def _end_calls(endings: Sequence[Ending]) -> sql.Statement:
     update = (
         f"UPDATE {CALL} SET ended_at = %s, outcome = %s, status = %s, response_headers = %s, response_body = %s, error = %s "  # noqa: S608
         "WHERE id = %s AND (ended_at IS NULL OR outcome = %s)"
     )
-    return sql.execute_many(update, [[*_ending(now, facts), call_id, _LOST] for call_id, now, facts in calls])
+    return update, [[ending.at, *_kept(ending.facts), ending.call, Call.Outcome.LOST.value] for ending in endings]
 
 
-_LOST = Call.Outcome.LOST.value
-
-
-def _ending(now: datetime, facts: Mapping[str, Any]) -> list[Any]:
+def _kept(facts: Mapping[str, Any]) -> list[Any]:
     body = encrypt(facts["response_body"]) if facts.get("response_body") else ""
     headers = sql.json(Call, "response_headers", facts.get("response_headers", {}))
-    return [now, str(facts["outcome"]), facts.get("status"), headers, body, facts.get("error", "")]
+    return [str(facts["outcome"]), facts.get("status"), headers, body, facts.get("error", "")]
 
 
-def finish_actions(done: Sequence[tuple[UUID, UUID, datetime, str, Mapping[str, Any]]]) -> int:
-    """Makes actions DONE that their call still holds, given as (action, call, now, message, facts). Returns how many."""
+def _finish_actions(finishes: Sequence[Finish]) -> sql.Statement:
     update = (
         f"UPDATE {ACTION} SET state = %s, changed_at = %s, message = %s, result = %s, attention = '', may_have_acted = %s "  # noqa: S608
         "WHERE id = %s AND call_id = %s AND state IN (%s, %s)"
     )
     end, *holders = ActionState.DONE.value, ActionState.SENDING.value, ActionState.UNKNOWN.value
-    return sql.execute_many(
-        update,
+    return update, [
         [
-            [end, now, message, sql.json(Action, "result", dict(facts)), False, action, call, *holders]
-            for action, call, now, message, facts in done
-        ],
-    )
+            end,
+            item.at,
+            item.message,
+            sql.json(Action, "result", dict(item.facts)),
+            False,
+            item.action,
+            item.call,
+            *holders,
+        ]
+        for item in finishes
+    ]

@@ -31,7 +31,7 @@ def _after(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def arm(step: str) -> None:
     """Replaces the function at that step by one that dies before or after its work."""
-    from proctoring import deliveries, invitations, journal, mailer
+    from proctoring import deliveries, invitations, mailer
     from proctoring.ledger import draining, statements
     from proctoring.vendors import http
 
@@ -40,14 +40,11 @@ def arm(step: str) -> None:
     owners: dict[str, tuple[Any, str]] = {
         "claim": (draining, "claim_many"),
         "opening the call": (statements, "open_calls"),
-        "taking the group": (statements, "take_groups"),
         "writing the request": (statements, "begin_sending"),
         "the exchange": (http, "exchange"),
         "judging the reply": (draining, "perform"),
         "settling": (draining, "settle_many"),
-        "ending the call": (statements, "end_calls"),
-        "finishing the action": (statements, "finish_actions"),
-        "the journal": (journal, "record_all"),
+        "writing the outcome": (statements, "finish_all"),
         "the delivery": (deliveries, "apply_created"),
         "signing in": (mailer, "_signed_in"),
         "the envelope": (mailer, "_envelope"),

@@ -19,7 +19,6 @@ from tests.world import World, now
 STEPS = {
     "before claim": ("queued", 0),
     "after opening the call": ("queued", 0),
-    "after taking the group": ("queued", 0),
     "after claim": ("queued", 0),
     "before writing the request": ("queued", 0),
     "after writing the request": ("unknown", 0),
@@ -27,9 +26,7 @@ STEPS = {
     "after the exchange": ("unknown", 1),
     "after judging the reply": ("unknown", 1),
     "before settling": ("unknown", 1),
-    "after ending the call": ("unknown", 1),
-    "after finishing the action": ("unknown", 1),
-    "after the journal": ("unknown", 1),
+    "after writing the outcome": ("unknown", 1),
     "after the delivery": ("unknown", 1),
     "after settling": ("done", 1),
 }
