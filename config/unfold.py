@@ -35,7 +35,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "STYLES": [lambda request: static("proctoring/search.css")],
+    "STYLES": [lambda request: static("proctoring/shell.css"), lambda request: static("proctoring/search.css")],
     "SCRIPTS": [lambda request: static("proctoring/rows.js"), lambda request: static("proctoring/copy.js")],
     "COLORS": {
         # A quiet teal: dark enough at 600 for white text on it, light enough at 500 for text on a dark ground.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
 
 from proctoring import journal, ledger
-from proctoring.models import Account, User
+from proctoring.models import Account, Call, User
 from proctoring.vendors import http, registry
 
 _INSIDE = {"localhost", "local", "internal", "lan", "intranet", "home", "corp"}
@@ -109,6 +110,15 @@ def ask_check(account: Account, *, by: User | None, now: datetime) -> None:
     Account.objects.filter(pk=account.pk).update(check_due_at=now, check_message="", checked_at=None)
     journal.record("account.check_asked", account, team=account.team_id, at=now, by=by)
     ledger.wake(account.pk)
+
+
+def last_answers(accounts: Iterable[Account]) -> dict[int, datetime]:
+    """When the vendor last answered well to the credentials that an account has now, by account."""
+    well = Call.objects.filter(account=OuterRef("pk"), status__gte=200, status__lt=300, ended_at__isnull=False)
+    well = well.filter(Q(ended_at__gt=OuterRef("credentials_changed_at")) | Q(account__credentials_changed_at=None))
+    latest = Subquery(well.order_by("-ended_at").values("ended_at")[:1])
+    rows = Account.objects.filter(pk__in=[account.pk for account in accounts]).order_by().values_list("pk", latest)
+    return {key: at for key, at in rows if at is not None}
 
 
 def warnings(account: Account) -> Sequence[str]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
-from proctoring import deliveries, exams, invitations, ledger, planning, policy, sessions, values
-from proctoring.models import Account, Action, ActionState, User
+from proctoring import deliveries, exams, invitations, journal, ledger, planning, policy, sessions, values
+from proctoring.models import OPEN_STATES, Account, Action, ActionState, Delivery, DeliveryState, User
 from proctoring.policy import Right
 from proctoring.vendors import registry
 from proctoring.vendors.base import LOOKED_UP_BY, Created, ExamResult, Verb
@@ -203,11 +205,12 @@ def take_many(
 
 def created_by_hand(action: Action, found: Mapping[str, str]) -> Created:
     """What a person found at the vendor, as the vendor's adapter understands it."""
-    account = action.account
-    adapter = registry.adapter(
-        account.vendor, values.of_account(account), planning.no_transport, clock=lambda: action.created_at
-    )
-    return adapter.created_by_hand(action.pk, found)
+    return _by_hand(action.account, action.pk, found, at=action.created_at)
+
+
+def _by_hand(account: Account, reference: UUID, found: Mapping[str, str], *, at: datetime) -> Created:
+    adapter = registry.adapter(account.vendor, values.of_account(account), planning.no_transport, clock=lambda: at)
+    return adapter.created_by_hand(reference, found)
 
 
 def _choice(action: Action, number: int | None) -> Created:
@@ -224,7 +227,90 @@ def waiting_for_a_person(user: User) -> QuerySet[Action]:
     return actions
 
 
+def number_waiting(user: User) -> int:
+    """How many decisions in the user's teams wait for somebody."""
+    return waiting_for_a_person(user).order_by().count() + without_a_link(user).order_by().count()
+
+
 def ailing_accounts(user: User) -> QuerySet[Account]:
     """Accounts in the user's teams that are paused, whole or for one kind of call."""
     accounts: QuerySet[Account] = Account.objects.visible_to(user).filter(is_archived=False)
     return accounts.filter(~Q(paused_at=None) | ~Q(paused_verbs={})).order_by("name")
+
+
+# --- created, and no link came ----------------------------------------------------------------------------------------
+
+
+class LinkStep(StrEnum):
+    ASK = "ask"
+    ENTER = "enter"
+
+
+LINK_LABELS = {LinkStep.ASK: "Ask the vendor for a new link", LinkStep.ENTER: "Enter its link"}
+LINK_RIGHTS = {LinkStep.ASK: Right.RETAKE, LinkStep.ENTER: Right.RESOLVE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkButton:
+    """One way to a missing link; `why_not` as with a Button."""
+
+    step: LinkStep
+    label: str
+    why_not: str = ""
+
+
+def without_a_link(user: User) -> QuerySet[Delivery]:
+    """What vendors created in the user's teams without a link for the candidate, who still has time to need one."""
+    created: QuerySet[Delivery] = Delivery.objects.visible_to(user).filter(state=DeliveryState.CREATED, take_url="")
+    open_exam = Q(exam__ends_at=None) | Q(exam__ends_at__gt=Now())
+    newer = Delivery.objects.filter(exam=OuterRef("exam"), candidate=OuterRef("candidate"))
+    newer = newer.filter(attempt__gt=OuterRef("attempt")).exclude(state=DeliveryState.CANCELLED)
+    busy = Action.objects.filter(delivery=OuterRef("pk"), state__in=OPEN_STATES)
+    wanted = created.filter(open_exam, exam__is_archived=False, is_revoked=False)
+    return wanted.exclude(Exists(newer)).exclude(Exists(busy)).order_by("created_at", "id")
+
+
+def link_buttons(delivery: Delivery, user: User) -> list[LinkButton]:
+    """The ways to a link in the order to try them."""
+    return [
+        LinkButton(step=step, label=LINK_LABELS[step], why_not=why_no_link(delivery, step, user))
+        for step in LinkStep
+        if step is not LinkStep.ASK or registry.capability(delivery.exam.account.vendor, Verb.REISSUE_LINK)
+    ]
+
+
+def why_no_link(delivery: Delivery, step: LinkStep, user: User) -> str:
+    """Why this user cannot take this step now; "" where they can."""
+    if not delivery.links_missing:
+        return "It has a link by now."
+    if not policy.may(user.role_in(delivery.team_id), LINK_RIGHTS[step]):
+        return f"Ask a {policy.least_role(LINK_RIGHTS[step]).label.lower()} of the team."
+    if step is LinkStep.ENTER:
+        return ""
+    account = delivery.exam.account
+    capability = registry.capability(account.vendor, Verb.REISSUE_LINK)
+    if capability is None:
+        return f"{registry.facts(account.vendor).title} has no call to {policy.words(Verb.REISSUE_LINK)}."
+    return policy.account_refusal(values.facts_of_account(account), Verb.REISSUE_LINK, capability.permission) or ""
+
+
+def ask_for_link(delivery: Delivery, *, by: User, reason: str, now: datetime) -> None:
+    """Asks the vendor for a new link. Raises NotAllowed, deliveries.Refused, or ledger.Conflict."""
+    if sentence := why_no_link(delivery, LinkStep.ASK, by):
+        raise NotAllowed(sentence)
+    deliveries.let_back_in(delivery, by=by, reason=reason, now=now)
+
+
+@transaction.atomic
+def enter_link(delivery: Delivery, found: Mapping[str, str], *, by: User, reason: str, now: datetime) -> None:
+    """Keeps the link that a person found at the vendor; `found` as in `take`. Raises NotAllowed."""
+    if sentence := why_no_link(delivery, LinkStep.ENTER, by):
+        raise NotAllowed(sentence)
+    known = {"ref": delivery.ref, "person_ref": delivery.person_ref}
+    created = _by_hand(delivery.exam.account, delivery.pk, {**found, **known}, at=now)
+    if not created.take_url:
+        raise NotAllowed("That holds no take link.")
+    links = {"take_url": created.take_url} | ({"proctor_url": created.proctor_url} if created.proctor_url else {})
+    if not Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.CREATED, take_url="").update(**links):
+        raise NotAllowed("Somebody else was faster: it has a link by now.")
+    journal.record("delivery.link_entered", delivery, team=delivery.team_id, at=now, by=by, reason=reason)

@@ -15,6 +15,7 @@ from proctoring.models import OPEN_STATES, Action, Exam, User
 from proctoring.vendors import registry
 from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Verb
 from proctoring.vendors.errors import VendorError
+from proctoring.vendors.formfields import SecretInput
 
 
 @transaction.atomic
@@ -28,6 +29,32 @@ def save(exam: Exam, *, vendor_settings: Mapping[str, Any], by: User | None, now
     exam.save()
     journal.record("exam.added" if is_new else "exam.changed", exam, team=exam.team_id, at=now, by=by)
     return exam
+
+
+MAILED = {"title": "Title", "instructions": "Instructions for candidates"}
+
+
+def warnings(exam: Exam) -> list[str]:
+    """What to mind in an exam as it is written: a code in what goes into every candidate's mail. Names it, never shows it."""
+    fields = registry.forms(exam.account.vendor).ExamForm.base_fields
+    secrets = {
+        str(field.label): str(exam.settings[name])
+        for name, field in fields.items()
+        if isinstance(field.widget, SecretInput) and len(str(exam.settings.get(name) or "")) > 3
+    }
+    found = []
+    for name, label in MAILED.items():
+        text = getattr(exam, name)
+        own = [title for title, secret in secrets.items() if secret in text]
+        word = policy.code_in(text)
+        if own:
+            found.append(f"The field “{label}” holds this exam's own “{own[0]}”. {_MAILED}")
+        elif word:
+            found.append(f"The field “{label}” seems to give away a code, after the word “{word}”. {_MAILED}")
+    return found
+
+
+_MAILED = "It goes into every candidate's mail as it stands: take it out, if only the invigilator should have it."
 
 
 class Refused(Exception):

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
 from proctoring import journal, values
 from proctoring.models import Account, Candidate, CandidateReference, Delivery, Exam, JournalEntry, Session
@@ -42,12 +41,14 @@ def observe(
     """
     heard = {snapshot.ref: snapshot for snapshot in snapshots if snapshot.ref}
     known = {s.ref: s for s in Session.objects.select_for_update().filter(account=account, ref__in=sorted(heard))}
-    match = _Match.of(account, heard.values())
+    match = _Match.of(account, heard.values(), known)
+    allowed = _known_of_retakes(account, [heard[ref] for ref in heard if ref not in known])
     new, changed, entries = [], [], []
     for ref in sorted(heard):
         session = known.get(ref)
         if session is None:
-            session = Session(team_id=account.team_id, account=account, ref=ref)
+            allows_retakes = allowed.get(heard[ref].config_ref)
+            session = Session(team_id=account.team_id, account=account, ref=ref, allows_retakes=allows_retakes)
             new.append(session)
         elif not _counts(session, asked_at):
             continue
@@ -58,9 +59,26 @@ def observe(
         if session in changed and before != (session.vendor_state or session.state):
             entries.append(_entry(session, before, now))
     Session.objects.bulk_create(new, batch_size=200, ignore_conflicts=True)
-    Session.objects.bulk_update(changed, [*OBSERVED, "exam", "candidate"], batch_size=200)
+    _update(changed)
     journal.record_all(entries)
     return [*known.values(), *new]
+
+
+def _known_of_retakes(account: Account, strangers: Sequence[SessionSnapshot]) -> dict[str, bool | None]:
+    """What other sessions of the same configurations have heard already."""
+    refs = {item.config_ref for item in strangers if item.config_ref}
+    if not refs:
+        return {}
+    heard = Session.objects.filter(account=account, config_ref__in=refs).exclude(allows_retakes=None).order_by()
+    return dict(heard.values_list("config_ref", "allows_retakes").distinct())
+
+
+def _update(changed: Sequence[Session]) -> None:
+    fields = [*OBSERVED, "exam", "candidate"]
+    if len(changed) == 1:  # after every effect; a statement made for many takes several times as long
+        changed[0].save(update_fields=fields)
+    else:
+        Session.objects.bulk_update(changed, fields, batch_size=200)
 
 
 def _entry(session: Session, before: str, now: datetime) -> JournalEntry:
@@ -101,7 +119,10 @@ def _content(before: Mapping[str, Any], snapshot: SessionSnapshot) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """Who and what a session belongs to: by the vendor's student id, then by an e-mail address. Never guessed."""
+    """Who and what a session belongs to: by the vendor's student id, then by an e-mail address. Never guessed.
+
+    Nothing is asked of the database for sessions that are matched already.
+    """
 
     exams: Sequence[Exam]
     by_reference: Mapping[str, UUID]
@@ -109,17 +130,20 @@ class _Match:
     by_email: Mapping[str, UUID]
 
     @classmethod
-    def of(cls, account: Account, snapshots: Iterable[SessionSnapshot]) -> _Match:
-        refs = sorted({item.person_ref for item in snapshots if item.person_ref})
-        hints = sorted({item.person_hint.lower() for item in snapshots if item.person_hint})
-        references = CandidateReference.objects.filter(account=account, ref__in=refs)
+    def of(
+        cls, account: Account, snapshots: Iterable[SessionSnapshot], known: Mapping[str, Session] | None = None
+    ) -> _Match:
+        sessions = [(item, (known or {}).get(item.ref)) for item in snapshots]
+        strangers = [item for item, session in sessions if session is None or session.candidate_id is None]
+        needs_exam = any(session is None or session.exam_id is None for _, session in sessions)
+        refs = sorted({item.person_ref for item in strangers if item.person_ref})
+        hints = sorted({item.person_hint.lower() for item in strangers if item.person_hint})
         team = Candidate.objects.filter(team_id=account.team_id)
-        people = team.filter(Q(external_id__in=refs) & ~Q(external_id=""))
         return cls(
-            exams=list(Exam.objects.filter(account=account, is_archived=False)),
-            by_reference=dict(references.values_list("ref", "candidate")),
-            by_external_id=dict(people.values_list("external_id", "pk")),
-            by_email={c.email.lower(): c.pk for c in team.with_emails(hints)},
+            exams=list(Exam.objects.filter(account=account, is_archived=False)) if needs_exam else [],
+            by_reference=_by_reference(account, refs) if refs else {},
+            by_external_id=dict(team.filter(external_id__in=refs).values_list("external_id", "pk")) if refs else {},
+            by_email={c.email.lower(): c.pk for c in team.with_emails(hints)} if hints else {},
         )
 
     def candidate(self, snapshot: SessionSnapshot) -> UUID | None:
@@ -129,6 +153,10 @@ class _Match:
     def exam(self, snapshot: SessionSnapshot) -> UUID | None:
         found = [exam.pk for exam in self.exams if _belongs(exam, snapshot)]
         return found[0] if len(found) == 1 else None
+
+
+def _by_reference(account: Account, refs: Sequence[str]) -> dict[str, UUID]:
+    return dict(CandidateReference.objects.filter(account=account, ref__in=refs).values_list("ref", "candidate"))
 
 
 def candidate_of(account: Account, snapshot: SessionSnapshot) -> UUID | None:

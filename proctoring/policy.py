@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -186,6 +187,25 @@ def split_objections(objections: Sequence[Objection], *, is_arranged: bool) -> t
     return refused, asks
 
 
+# --- what does not belong into a mail ---------------------------------------------------------------------------------
+
+_CODE = re.compile(
+    r"""\b(?P<word>pin(?:[ -]?code)?|pass(?:word|code|phrase)|(?:key|access|unlock|entry|login)[ -]?code
+        |passwort|kennwort|zugangscode|mot\ de\ passe|contraseña|wachtwoord|passord|lösenord)\b
+    (?:\s+(?:is|ist|lautet|est|es|är|er))?\s*
+    (?:[:=–-]?\s*(?:["“”„«'‘`][^\s"“”»'’`]{3,}["“”»'’`]|(?=[^\s,;]*\d)[^\s,;]{3,})  # quoted, or with a digit
+      |[:=]\s*[^\s.,;]{4,}\s*(?:[.,;]|$))  # or all that follows a colon
+    """,
+    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
+)
+
+
+def code_in(text: str) -> str:
+    """By which word a text seems to give away a PIN, a password or a key code; "" where it does not."""
+    found = _CODE.search(text)
+    return found["word"] if found else ""
+
+
 # --- whether a session may be reset, reopened or retaken --------------------------------------------------------------
 
 WORDS = {
@@ -219,8 +239,13 @@ class SessionFacts:
     has_responses: bool | None = None
     score: float | None = None
     has_open_action: bool = False
-    allows_retakes: bool | None = None
+    allows_retakes: bool | None = None  # as the exam's own page here says
+    vendor_allows_retakes: bool | None = None  # as the vendor says, which counts first
     was_read: bool = True
+
+    @property
+    def may_be_retaken(self) -> bool | None:
+        return self.allows_retakes if self.vendor_allows_retakes is None else self.vendor_allows_retakes
 
 
 def session_refusal(session: SessionFacts, verb: Verb) -> str | None:
@@ -231,7 +256,9 @@ def session_refusal(session: SessionFacts, verb: Verb) -> str | None:
         return "The session has not been read from the vendor yet."
     if verb is Verb.REOPEN and session.state == "in_progress":
         return "The session is open already."
-    if verb is Verb.RETAKE and session.allows_retakes is False:
+    if verb is Verb.RETAKE and session.vendor_allows_retakes is False:
+        return "The vendor says that this exam allows no retakes. Change it there, then read the session again."
+    if verb is Verb.RETAKE and session.may_be_retaken is False:
         return "The exam does not allow retakes. The exam's own page says so; change it at the vendor first."
     return None
 
@@ -239,7 +266,7 @@ def session_refusal(session: SessionFacts, verb: Verb) -> str | None:
 def session_warnings(session: SessionFacts, verb: Verb) -> list[str]:
     """What to mind before doing it."""
     warnings = []
-    if verb is Verb.RETAKE and session.allows_retakes is None:
+    if verb is Verb.RETAKE and session.may_be_retaken is None:
         warnings.append(
             "It is not known whether this exam allows retakes: only a multi-attempt session can be retaken."
         )

@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from proctoring import journal, ledger, observing, policy, values
 from proctoring.models import (
@@ -37,6 +37,7 @@ from proctoring.vendors.base import (
     SessionState,
     Verb,
 )
+from proctoring.vendors.errors import Misconfigured, Rejected, Scope
 
 VERBS = (Verb.RESET, Verb.REOPEN, Verb.RETAKE, Verb.SUBMIT_RESPONSES)
 CATEGORIES = {
@@ -50,6 +51,8 @@ RIGHT_AFTER = timedelta(microseconds=1)
 STRANGERS_AT_ONCE = 200
 MOST_AT_ONCE = 2000  # sessions of one batch: each takes its vendor three exchanges
 EVERYTHING = ("results", "responses")
+CONFIGS_AT_ONCE = 200
+CONFIGS_EVERY_SECONDS = 3600  # what an exam allows seldom changes; whoever reads a session again has it asked at once
 
 
 class Refused(Exception):
@@ -122,6 +125,7 @@ def _row(session: Session, verb: Verb, account: Account, exam: Exam | None, is_b
         score=session.score,
         has_open_action=is_busy,
         allows_retakes=exam.settings.get("allows_retakes") if exam else None,
+        vendor_allows_retakes=session.allows_retakes,
         was_read=session.asked_at is not None,
     )
     why_not = refusal(account, verb) or policy.session_refusal(facts, verb)
@@ -243,6 +247,12 @@ def after_effect(action: Action, settled: ledger.Settled | None, error: Exceptio
         ask_reading(Session.objects.select_related("account").get(actions=action), by=None, now=now)
 
 
+def apply_result(action: Action, result: SessionResult, *, now: datetime) -> None:
+    """Shows what looking an effect up read of the session; right after an effect, `after_effect` has done so already."""
+    if result.after is not None:
+        observing.observe(action.account, [result.after], asked_at=now + RIGHT_AFTER, now=now)
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +265,8 @@ def ask_reading(session: Session, *, by: User | None, now: datetime, verb: Verb 
         verb=verb.value,
         defaults={"account": session.account, "due_at": now, "tries": 0, "by": by, "error": ""},
     )
+    if by is not None:
+        _ask_what_exams_allow(session.account, at_once=True, now=now)
     ledger.wake(session.account_id)
     return True
 
@@ -282,13 +294,17 @@ def read_list(adapter: Adapter, reading: Reading, clock: Clock) -> str:
     """Takes in every page of the account's sessions; returns how many came, of how many."""
     account = Account.objects.get(pk=reading.account_id)
     seen: set[str] = set()
+    configs = set(account.sessions.order_by().values_list("config_ref", flat=True).distinct()) | {""}
+    has_new_config = False
     total, asked_at = None, clock()
     for page in adapter.list_sessions(_query(account)):
         observing.observe(account, page.sessions, asked_at=asked_at, now=clock())
         seen.update(snapshot.ref for snapshot in page.sessions)
+        has_new_config = has_new_config or not configs.issuperset(s.config_ref for s in page.sessions)
         total = page.total if page.total is not None else total
         asked_at = clock()
     _ask_who_they_are(account, now=clock())
+    _ask_what_exams_allow(account, at_once=has_new_config, now=clock())
     return f"{len(seen)} sessions" + (f" of {total}" if total not in (None, len(seen)) else "")
 
 
@@ -304,6 +320,39 @@ def _ask_who_they_are(account: Account, *, now: datetime) -> None:
         ],
         ignore_conflicts=True,
     )
+
+
+def _ask_what_exams_allow(account: Account, *, at_once: bool, now: datetime) -> None:
+    """Has the account's exam configurations read again and again, the first time at once."""
+    if registry.capability(account.vendor, Verb.READ_EXAM_CONFIG) is None:
+        return
+    asked = {"due_at": now, "tries": 0, "every_seconds": CONFIGS_EVERY_SECONDS if account.poll_seconds else None}
+    known = {"account": account, "session": None, "verb": Verb.READ_EXAM_CONFIG.value}
+    reading, is_new = Reading.objects.get_or_create(**known, defaults=asked)
+    if at_once and not is_new:
+        Reading.objects.filter(pk=reading.pk).update(**asked)
+
+
+def read_exam_configs(adapter: Adapter, reading: Reading, clock: Clock) -> str:
+    """Reads what the vendor says of retakes, for each exam configuration that sessions belong to, the latest first.
+
+    One that the vendor does not show leaves what was known as it was.
+    """
+    sessions = Session.objects.filter(account_id=reading.account_id).exclude(config_ref="")
+    latest = sessions.order_by().values_list("config_ref").annotate(latest=Max("created_at")).order_by("-latest")
+    refs = [ref for ref, _ in latest[:CONFIGS_AT_ONCE]]
+    hidden = 0
+    for ref in refs:
+        try:
+            config = adapter.read_exam_config(ref)
+        except (Rejected, Misconfigured) as error:
+            if isinstance(error, Misconfigured) and error.scope is Scope.ACCOUNT:
+                raise
+            hidden += 1
+        else:
+            sessions.filter(config_ref=ref).update(allows_retakes=config.allows_retakes)
+    plural = "" if len(refs) == 1 else "s"
+    return f"{len(refs)} exam configuration{plural}" + (f", {hidden} not shown to us" if hidden else "")
 
 
 def _query(account: Account) -> SessionQuery:

@@ -74,5 +74,6 @@ urlpatterns: list[URLPattern] = [
     path("sessions/<uuid:session>/responses/", sessions.session_responses, name="session_responses"),
     path("attention/", attention.attention_page, name="attention"),
     path("attention/many/", attention.attention_many, name="attention_many"),
+    path("attention/links/<uuid:delivery>/<slug:step>/", attention.attention_link, name="attention_link"),
     path("attention/<uuid:action>/<slug:step>/", attention.attention_step, name="attention_step"),
 ]

@@ -148,7 +148,7 @@ def _settled_session(result: SessionResult) -> Settled:
 
 
 def _apply_session(action: Action, settled: Settled, *, now: datetime) -> None:
-    """Nothing more to write: what was read after the effect was observed already."""
+    sessions.apply_result(action, settled.value, now=now)
 
 
 # --- mail -------------------------------------------------------------------------------------------------------------
@@ -178,6 +178,7 @@ VERBS = Verbs(
         Verb.LIST_SESSIONS: sessions.read_list,
         Verb.READ_SESSION: sessions.read_session,
         Verb.READ_RESULTS: sessions.read_results,
+        Verb.READ_EXAM_CONFIG: sessions.read_exam_configs,
         Verb.READ_DELIVERY: sessions.read_delivery,
     },
 )

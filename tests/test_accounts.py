@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -239,6 +239,22 @@ class TestAskCheck:
         saved = Account.objects.get()
         assert (saved.check_due_at, saved.checked_at, saved.check_message) == (NOW, None, "")
         assert JournalEntry.objects.get().event == "account.check_asked"
+
+
+class TestLastAnswers:
+    def test_are_the_latest_good_ones_of_each_account(self, team: Team) -> None:
+        quiet, busy = factories.make_account(team), factories.make_account(team)
+        for hours in (0, 2, 1):
+            factories.make_call(busy, ended_at=NOW + timedelta(hours=hours))
+        factories.make_call(busy, ended_at=NOW + timedelta(hours=3), status=401)
+
+        assert accounts.last_answers([quiet, busy]) == {busy.pk: NOW + timedelta(hours=2)}
+
+    def test_say_nothing_of_credentials_that_came_later(self, team: Team) -> None:
+        account = factories.make_account(team, credentials_changed_at=NOW)
+        factories.make_call(account, ended_at=NOW - timedelta(minutes=1))
+
+        assert accounts.last_answers([account]) == {}
 
 
 class TestWarnings:

@@ -220,6 +220,39 @@ class TestSplitObjections:
         assert policy.split_objections(self.OBJECTIONS, is_arranged=True) == (["No e-mail."], [])
 
 
+class TestCodeIn:
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("PIN: 4711", "PIN"),
+            ("Your pin code is 12-34.", "pin code"),
+            ("The password is “sunshine”", "password"),
+            ("Password: sunshine\nBe on time.", "Password"),
+            ("key code = KX7TT2", "key code"),
+            ("Use the access code AB12CD to start.", "access code"),
+            ("Das Kennwort lautet 'Birnbaum'.", "Kennwort"),
+            ("Mot de passe : soleil", "Mot de passe"),
+        ],
+    )
+    def test_finds_what_gives_one_away(self, text: str, word: str) -> None:
+        assert policy.code_in(text) == word
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "You will be asked for a PIN. Your invigilator hands it out.",
+            "Password: see the letter that you got.",
+            "The key code is on the slip.",
+            "Your password is valid for 30 minutes.",
+            "Have your identity card ready; room 204, 09:00.",
+            "A spinning top is not permitted. Pin your hair back.",
+        ],
+    )
+    def test_leaves_alone_what_only_speaks_of_one(self, text: str) -> None:
+        assert policy.code_in(text) == ""
+
+
 class TestSessionRefusal:
     @pytest.mark.parametrize(
         ("facts", "verb", "words"),
@@ -228,6 +261,7 @@ class TestSessionRefusal:
             ({"was_read": False}, Verb.RESET, "not been read"),
             ({"state": "in_progress"}, Verb.REOPEN, "open already"),
             ({"allows_retakes": False}, Verb.RETAKE, "does not allow retakes"),
+            ({"allows_retakes": True, "vendor_allows_retakes": False}, Verb.RETAKE, "vendor says"),
         ],
     )
     def test_says_why(self, facts: dict[str, Any], verb: Verb, words: str) -> None:

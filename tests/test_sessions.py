@@ -13,17 +13,14 @@ from proctoring.attention import Step
 from proctoring.models import Account, Action, ActionState, Attention, Batch, Candidate, JournalEntry, Reading, Session
 from proctoring.sandbox.server import Sandbox
 from proctoring.vendors.base import Response, Verb
-from tests.hall import LARGE_CONFIG, RETAKES_CONFIG, Hall
-
-EVERY_WAY_TO_FAIL = ("reset_after", "reset", "500_after", "500_before", "429", "html", "502_before")
+from tests.conftest import with_patience
+from tests.hall import DEMO_CONFIG, LARGE_CONFIG, RETAKES_CONFIG, Hall
 
 
 @pytest.fixture
 def hall(transactional_db: None, settings: LazySettings) -> object:
-    settings.CALL_DEADLINE_SECONDS = 0.6
-    settings.LEASE_MARGIN_SECONDS = 1.0
     with Sandbox.running({"campfire": 0}) as sandbox:
-        yield Hall.at(sandbox)
+        yield Hall.at(with_patience(sandbox, settings))
 
 
 def action_of(batch: Batch) -> Action:
@@ -217,13 +214,28 @@ class TestReopen:
         assert action_of(batch).state == ActionState.DONE
         assert hall.sent("reopen") == 1
 
+    def test_that_took_effect_late_is_shown_as_soon_as_it_is_found_out(self, hall: Hall) -> None:
+        hall.sync()
+        batch = hall.ask(Verb.REOPEN, hall.named("Amos Burton"))
+        hall.sandbox.fault("campfire", "late_effect", calls=1, match="/reopen")
+        hall.drain(seconds=0.1)
+        Reading.objects.update(due_at=None)
+        Session.objects.update(vendor_state="COMPLETE", state="complete")  # as if read before the vendor acted
+
+        attention.take(action_of(batch), Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
+        Action.objects.update(look_due_at=datetime.now(UTC))
+        Account.objects.update(next_call_at=None)
+        hall.drain()
+
+        assert action_of(batch).state == ActionState.DONE
+        assert hall.named("Amos Burton").vendor_state == hall.there(hall.named("Amos Burton"))["maturity"]
+
 
 class TestRetake:
     @pytest.fixture
     def hall(self, transactional_db: None, settings: LazySettings) -> object:
-        settings.CALL_DEADLINE_SECONDS = 0.6
         with Sandbox.running({"campfire": 0}) as sandbox:
-            yield Hall.at(sandbox, config=RETAKES_CONFIG)
+            yield Hall.at(with_patience(sandbox, settings), config=RETAKES_CONFIG)
 
     def test_prepares_a_new_attempt(self, hall: Hall) -> None:
         hall.sync()
@@ -249,6 +261,81 @@ class TestRetake:
         assert hall.sent("retake") == 1
 
 
+class TestWhetherRetakesAreAllowed:
+    """Only the exam's configuration says so; it is read apart from its sessions, now and then."""
+
+    def refused(self, hall: Hall) -> list[str]:
+        row = sessions.plan([hall.named("Amos Burton")], Verb.RETAKE).rows[0]
+        return [*row.sentences, *(["not known"] if any("not known" in text for text in row.warnings) else [])]
+
+    def test_is_refused_where_the_vendor_says_no_whatever_the_exam_says_here(self, hall: Hall) -> None:
+        hall.exam.settings = {**hall.exam.settings, "allows_retakes": True}
+        hall.exam.save()
+
+        hall.sync()
+
+        assert hall.named("Amos Burton").allows_retakes is False
+        assert "vendor says" in self.refused(hall)[0]
+
+    def test_is_possible_where_the_vendor_says_yes_whatever_the_exam_says_here(self, hall: Hall) -> None:
+        hall.exam.settings = {**hall.exam.settings, "config_refs": [RETAKES_CONFIG], "allows_retakes": False}
+        hall.exam.save()
+
+        hall.sync()
+
+        assert self.refused(hall) == []
+
+    def test_is_asked_for_again_with_a_session_that_somebody_reads_again(self, hall: Hall) -> None:
+        hall.sync()
+        hall.sandbox.control("campfire", "set_exam_config", exam_config_id=DEMO_CONFIG, allow_retakes="yes")
+        before = self.refused(hall)
+
+        sessions.ask_reading(hall.named("Amos Burton"), by=hall.lead, now=datetime.now(UTC))
+        hall.drain()
+
+        assert (len(before), self.refused(hall)) == (1, [])
+
+    def test_is_not_known_and_not_refused_where_the_vendor_does_not_show_the_configuration(self, hall: Hall) -> None:
+        hall.sync(seconds=0.1)
+        Session.objects.update(config_ref="00000000-0000-4000-8000-000000000404")
+
+        hall.drain()
+
+        reading = Reading.objects.get(verb=Verb.READ_EXAM_CONFIG)
+        assert (reading.message, reading.error) == ("1 exam configuration, 1 not shown to us", "")
+        assert self.refused(hall) == ["not known"]
+
+    def test_stays_as_it_was_heard_while_the_vendor_does_not_answer(self, hall: Hall) -> None:
+        hall.sync()
+        hall.sandbox.fault("campfire", "500_before", match="exam-config/")
+
+        sessions.ask_reading(hall.named("Amos Burton"), by=hall.lead, now=datetime.now(UTC))
+        hall.make_due()
+        hall.drain()
+
+        assert "500" in Reading.objects.get(verb=Verb.READ_EXAM_CONFIG).error
+        assert hall.named("Amos Burton").allows_retakes is False
+
+    def test_is_known_of_a_new_session_at_once(self, hall: Hall) -> None:
+        hall.sync()
+        hall.sandbox.control("campfire", "add_session", name="Newcomer")
+
+        hall.sync(seconds=0.1)
+
+        assert hall.named("Newcomer").allows_retakes is False
+
+    def test_is_asked_for_at_once_where_a_configuration_is_new(self, hall: Hall) -> None:
+        hall.sync()
+        made = hall.sandbox.control("campfire", "add_exam_config", name="Autumn", allow_retakes="no")["exam_config_id"]
+        hall.sandbox.control("campfire", "add_session", name="Newcomer", exam_config_id=made)
+        hall.exam.settings = {**hall.exam.settings, "config_refs": [DEMO_CONFIG, made]}
+        hall.exam.save()
+
+        hall.sync()
+
+        assert hall.named("Newcomer").allows_retakes is False
+
+
 class TestSetResponses:
     def test_sends_the_vendors_own_option_indexes_and_keeps_before_and_after(self, hall: Hall) -> None:
         hall.sync()
@@ -266,49 +353,6 @@ class TestSetResponses:
         assert hall.there(session)["answers"][item] == {response.question_ref: {"options": [{"index": 2}]}}
         assert action.kept["before"]["responses"] != action.kept["after"]["responses"]
         assert hall.named(session.name).score == 33
-
-
-class TestABulkReset:
-    def test_with_faults_ends_with_each_session_accounted_for(self, hall: Hall) -> None:
-        hall.exam.settings = {**hall.exam.settings, "config_refs": [LARGE_CONFIG]}
-        hall.exam.save()
-        hall.sync()
-        chosen = list(Session.objects.all())
-        for kind in EVERY_WAY_TO_FAIL:
-            hall.sandbox.fault("campfire", kind, calls=3, match="/reset")
-        hall.sandbox.fault("campfire", "503_before", calls=4, match="GET /api/exam-session/")
-
-        batch = hall.ask(Verb.RESET, *chosen)
-        hall.work_off()
-
-        there = {item["id"]: item for item in hall.sandbox.state("campfire")["sessions"]}
-        actions = list(Action.objects.filter(batch=batch).select_related("session"))
-        assert len(chosen) == len(actions) == 60
-        assert {action.state for action in actions} <= {"done", "unknown", "needs_attention"}
-        for action in actions:
-            assert action.session is not None
-            resets = there[action.session.ref]["resets"]
-            assert resets == 1 if action.state == "done" else resets <= 1
-        assert sum(action.state == "unknown" for action in actions) > 0
-        assert all(action.kept["before"] for action in actions if action.state in ("done", "unknown"))
-
-    def test_is_looked_up_as_a_whole_and_nothing_is_reset_twice(self, hall: Hall) -> None:
-        hall.exam.settings = {**hall.exam.settings, "config_refs": [LARGE_CONFIG]}
-        hall.exam.save()
-        hall.sync()
-        answered = list(Session.objects.filter(has_responses=True)[:30])
-        hall.sandbox.fault("campfire", "reset_after", calls=10, match="/reset")
-        batch = hall.ask(Verb.RESET, *answered)
-        hall.work_off()
-        lost = list(Action.objects.filter(batch=batch, state=ActionState.UNKNOWN).select_related("account"))
-
-        for action in lost:
-            attention.take(action, Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
-        hall.work_off()
-
-        assert len(lost) == 10
-        assert hall.states() == {"done": 30}
-        assert hall.sent("reset") == 30
 
 
 class TestList:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -86,15 +86,12 @@ class World:
         return batch
 
     def drain(self, *, threads: int = 1, seconds: float = 10.0) -> None:
-        """Works the account off, in this thread or in several."""
+        """Works the account off, in this thread or in several; what one of them raises is raised here."""
         if threads == 1:
             self._drain(seconds)
             return
-        workers = [threading.Thread(target=self._drain_and_close, args=(seconds,)) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(self._drain_and_close, [seconds] * threads))
 
     def _drain(self, seconds: float) -> None:
         ledger.drain(self.account.pk, VERBS, worker="test", should_stop=lambda: False, seconds=seconds)

@@ -60,11 +60,14 @@ class Sign:
     advice: str = ""
 
 
-def signs(account: Account, *, now: datetime) -> list[Sign]:
-    """How the account is, the most serious first; one sign says that it works where nothing else is to be said."""
+def signs(account: Account, *, now: datetime, answered_at: datetime | None = None) -> list[Sign]:
+    """How the account is, the most serious first; one sign says that it works where nothing else is to be said.
+
+    `answered_at` is when the vendor last answered well.
+    """
     found = [*_whole(account), *_verbs(account), *_held(account, now)]
     if not any(sign.tone in ("danger", "warning") for sign in found):
-        found.append(_works(account))
+        found.append(_works(account, answered_at))
     return found
 
 
@@ -119,7 +122,9 @@ def _held(account: Account, now: datetime) -> list[Sign]:
     return [Sign(tone="warning", title=f"Held back until {when(account.next_call_at)}", text=text)]
 
 
-def _works(account: Account) -> Sign:
+def _works(account: Account, answered_at: datetime | None) -> Sign:
+    if answered_at is not None:
+        return Sign(tone="success", title="Works", text=f"The vendor last answered well {when(answered_at)}.")
     if account.checked_at is None:
         return Sign(
             tone="success", title="Nothing is wrong that we know of", text="It was not tested since its last change."
@@ -395,8 +400,10 @@ class AccountAdmin(TeamAdmin):
 
     def _health(self, request: HttpRequest, account: Account) -> dict[str, Any]:
         looks = Call.objects.filter(account=account, verb=Verb.CHECK.value, ended_at=None)
+        answered_at = accounts.last_answers([account]).get(account.pk)
         return {
-            "signs": signs(account, now=timezone.now()),
+            "signs": signs(account, now=timezone.now(), answered_at=answered_at),
+            "has_answered": answered_at is not None,
             "warnings": accounts.warnings(account),
             "is_testing": account.checked_at is None and (account.check_due_at is not None or looks.exists()),
             "checked": when(account.checked_at),

@@ -27,6 +27,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold import decorators, widgets
 from unfold.admin import ModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
@@ -395,6 +396,9 @@ class TabularInline(UnfoldTabularInline):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         _without_popups(field)
+        if field is not None:
+            # The head of its column names it for the eye only.
+            field.widget.attrs.setdefault("aria-label", capfirst(str(field.label)))
         return field
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,4 +1,4 @@
-"""Exams: the account first, then one form of the exam's own fields and its vendor's."""
+"""Exams: one form of the exam's own fields and its vendor's, which comes as soon as an account is chosen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from proctoring.admin.base import (
     user_of,
     when,
 )
-from proctoring.admin.exam_form import ExamForm
+from proctoring.admin.exam_form import SHOWN, ExamForm
 from proctoring.admin.parts import masked, part_sections
 from proctoring.models import Account, DeliveryState, Exam
 from proctoring.policy import Right
@@ -44,6 +44,7 @@ from proctoring.vendors.formfields import VendorForm
 OWN = ["title", "ref"]
 WINDOW = ["time_zone", "starts_at", "ends_at", "duration_minutes"]
 WORDS = ["instructions"]
+THEIRS, LAST = "theirs", "last"  # mark the sections that change with the account, and what comes after them
 
 
 def deliver_url(exam: Exam) -> str:
@@ -85,7 +86,6 @@ class ExamAdmin(TeamAdmin):
     actions = ("deliver",)
     ordering = ("-created_at",)
     warn_unsaved_form = True
-    change_form_before_template = "admin/proctoring/hidden.html"
     change_form_outer_before_template = "admin/proctoring/exam/deliver.html"
 
     added = time_column("created_at", "Added")
@@ -143,35 +143,49 @@ class ExamAdmin(TeamAdmin):
     # Which form
 
     def get_fieldsets(self, request: HttpRequest, obj: Exam | None = None) -> Any:
+        own = [*OWN, "account_name", "vendor_title", "is_archived"] if obj else ["account", *OWN]
         account = obj.account if obj else self._account(request)
-        title = registry.facts(account.vendor).title
-        known = ["account_name", "vendor_title"] if obj else []
-        archived = ["is_archived"] if obj else []
-        is_form = obj is None or self.has_change_permission(request, obj)
-        sections = part_sections(_parts(account)["settings"], "settings", title=title)
-        theirs = sections if is_form else [(title, {"fields": ["shown_settings"]})]
         return [
-            (None, {"fields": [*OWN, *known, *archived]}),
+            (None, {"fields": own}),
             ("When", {"fields": WINDOW}),
-            *theirs,
-            ("For candidates", {"fields": WORDS}),
+            *(self._their_sections(request, account, obj) if account else []),
+            ("For candidates", {"fields": WORDS, "classes": [LAST]}),
         ]
+
+    def _their_sections(self, request: HttpRequest, account: Account, obj: Exam | None) -> list[tuple[str, Any]]:
+        title = registry.facts(account.vendor).title
+        if obj is not None and not self.has_change_permission(request, obj):
+            return [(title, {"fields": ["shown_settings"], "classes": [THEIRS]})]
+        sections = part_sections(_parts(account)["settings"], "settings", title=title)
+        return [(name, {**section, "classes": [THEIRS]}) for name, section in sections]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Exam | None = None) -> list[str]:
         return ["account_name", "vendor_title", "shown_settings"] if obj else []
 
     def get_form(self, request: HttpRequest, obj: Exam | None = None, change: bool = False, **kwargs: Any) -> Any:
-        account = obj.account if obj else self._account(request)
         kwargs["fields"] = [*OWN, *WINDOW, *WORDS, *(["is_archived"] if obj else [])]
         if obj is not None and not self.has_change_permission(request, obj):
             return forms.modelform_factory(Exam, fields=[])
         form: Any = super().get_form(request, obj, change, **kwargs)
-        chosen = None if obj else account
-        return type(form.__name__, (form,), {"account": chosen, "part_forms": _parts(account)})
+        if obj is not None:
+            return type(form.__name__, (form,), {"part_forms": _parts(obj.account)})
+        account = self._account(request)
+        own = {
+            "account": account,
+            "accounts": self._accounts(request),
+            "part_forms": _parts(account) if account else {},
+        }
+        return type(form.__name__, (form,), own)
 
-    def _account(self, request: HttpRequest) -> Account:
-        key = request.GET.get("account", "")
-        account = self._accounts(request).filter(pk=key).first() if key.isdigit() else None
+    def _account(self, request: HttpRequest) -> Account | None:
+        """The account that was chosen for a new exam, or the only one there is. Raises Http404 for a foreign one."""
+        found = self._accounts(request)
+        key = request.POST.get("account", request.GET.get("account"))
+        if key is None:
+            return found.first() if found.count() == 1 else None
+        if not key:
+            return None
+        account = found.filter(pk=key).first() if key.isdigit() else None
         if account is None:
             raise Http404
         return account
@@ -179,7 +193,7 @@ class ExamAdmin(TeamAdmin):
     def _accounts(self, request: HttpRequest) -> QuerySet[Account]:
         teams = teams_where(request, Right.EDIT_EXAMS)
         return (
-            Account.objects.filter(team__in=teams, is_archived=False)
+            Account.objects.filter(team__in=teams, is_archived=False, vendor__in=registry.VENDORS)
             .select_related("team")
             .order_by("team__name", "name")
         )
@@ -189,23 +203,15 @@ class ExamAdmin(TeamAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        if "account" in request.GET:
-            subtitle = self._account(request).name
-            response: HttpResponse = super().add_view(
-                request, form_url, {"subtitle": subtitle, **(extra_context or {})}
-            )
-            return response
-        choices = [
-            {
-                "name": item.name,
-                "note": f"{registry.facts(item.vendor).title} · {item.team}",
-                "query": f"account={item.pk}",
-            }
-            for item in self._accounts(request)
-        ]
-        nothing = "The team has no account yet. An administrator adds one under Accounts."
-        title = "Add an exam: at which account?"
-        return self.render_page(request, "admin/proctoring/choose.html", title=title, choices=choices, nothing=nothing)
+        account = self._account(request)
+        if not self._accounts(request).exists():
+            nothing = "The team has no account yet. An administrator adds one under Accounts."
+            return self.render_page(request, "admin/proctoring/choose.html", title="Add an exam", nothing=nothing)
+        if request.method == "POST" and account and request.POST.get(SHOWN) != account.vendor:
+            title = registry.facts(account.vendor).title
+            messages.warning(request, f"Nothing is saved yet: below is what {title} asks.")
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -220,6 +226,14 @@ class ExamAdmin(TeamAdmin):
     def save_model(self, request: HttpRequest, obj: Exam, form: Any, change: bool) -> None:
         settings = form.part_settings("settings")
         exams.save(obj, vendor_settings=settings, by=user_of(request), now=datetime.now(UTC))
+        for sentence in exams.warnings(obj):
+            messages.warning(request, sentence)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Exam) -> HttpResponse:
+        """On to the exam's page, which says what would be sent."""
+        return redirect("exam", exam=obj.pk)
+
+    response_post_save_change = response_post_save_add
 
     @bulk("Deliver…", permission="deliver")
     def deliver(self, request: HttpRequest, queryset: QuerySet[Exam]) -> HttpResponse | None:

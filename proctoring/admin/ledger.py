@@ -55,7 +55,18 @@ def body(text: str) -> SafeString | str:
         shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except ValueError:
         shown = text
-    return format_html('<pre class="overflow-x-auto whitespace-pre-wrap break-all text-xs max-h-96">{}</pre>', shown)
+    # Focusable, so that the keyboard can scroll it.
+    return format_html('<pre class="text-xs" tabindex="0">{}</pre>', shown)
+
+
+def message_sent(call: Call) -> SafeString | str:
+    """Where a mail can be read. It holds the candidate's own link, which not everybody who sees calls may have."""
+    actions = Action.objects.filter(group=call.group or call.pk)
+    key = actions.values_list("invitation", flat=True).first()
+    if key is None:
+        return HIDDEN
+    style, url = "underline text-primary-600 dark:text-primary-500", reverse("invitation", args=[key])
+    return format_html('<a class="{}" href="{}">The message</a>, for those who may invite', style, url)
 
 
 class VerbFilter(DropdownFilter):
@@ -121,7 +132,7 @@ class ActionAdmin(ReadOnlyAdmin):
 
     @column("For")
     def target(self, obj: Action) -> str:
-        target: Any = obj.delivery or obj.session or obj.exam
+        target: Any = obj.delivery or obj.session or obj.exam or (obj.invitation and obj.invitation.delivery)
         return str(target)
 
     @column("State", ordering="state", colours=ACTION_COLOURS)
@@ -138,12 +149,18 @@ class ActionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Action]:
         related = ("account", "delivery__candidate", "delivery__exam", "session", "exam", "by", "batch", "call")
-        rows = super().get_queryset(request).select_related(*related)
+        mailed = ("invitation__delivery__candidate", "invitation__delivery__exam")
+        rows = super().get_queryset(request).select_related(*related, *mailed)
         return rows.defer(
             "choices",
             "account__credentials",
             "delivery__take_url",
             "delivery__proctor_url",
+            "invitation__text",
+            "invitation__html",
+            "invitation__calendar",
+            "invitation__delivery__take_url",
+            "invitation__delivery__proctor_url",
             "session__content",
             "batch__plan",
             "call__request_body",
@@ -215,7 +232,7 @@ class CallAdmin(ReadOnlyAdmin):
 
     @column("Body")
     def shown_request(self, obj: Call) -> Any:
-        return body(obj.request_body)
+        return message_sent(obj) if obj.verb == Verb.SEND_MESSAGE else body(obj.request_body)
 
     @column("Headers")
     def shown_response_headers(self, obj: Call) -> Any:

@@ -11,7 +11,7 @@ MOST_SHOWN = 99
 
 
 def attention_badge(request: HttpRequest) -> str:
-    """How much in the user's teams waits for a person: actions that stopped, and accounts that are paused."""
+    """How much in the user's teams waits for a person: what stopped or has no link, and paused accounts."""
     user = user_of(request)
-    count = attention.waiting_for_a_person(user).count() + attention.ailing_accounts(user).count()
+    count = attention.number_waiting(user) + attention.ailing_accounts(user).count()
     return f"{MOST_SHOWN}+" if count > MOST_SHOWN else str(count or "")

@@ -8,7 +8,7 @@ from django import forms
 
 from proctoring.attention import LABELS, Step
 from proctoring.forms.fields import UuidListField
-from proctoring.models import Action
+from proctoring.models import Account, Action
 from proctoring.vendors import registry
 
 MANY = (Step.LOOK_UP, Step.SEND_AGAIN, Step.RETRY, Step.CANCEL)  # what needs no details of each
@@ -23,9 +23,9 @@ class FoundForm(forms.Form):
     proctor_url = forms.URLField(label="Proctor link", required=False, max_length=2000, assume_scheme="https")
 
 
-def found_form(action: Action) -> type[forms.Form]:
+def found_form(account: Account) -> type[forms.Form]:
     """The vendor's own form, or the plain one where it has none."""
-    form: type[forms.Form] = getattr(registry.forms(action.account.vendor), "FoundForm", FoundForm)
+    form: type[forms.Form] = getattr(registry.forms(account.vendor), "FoundForm", FoundForm)
     return form
 
 

@@ -113,6 +113,9 @@ class Call(models.Model):
         ordering = ["-claimed_at"]
         indexes = [
             models.Index(fields=["account", "lease_until"], condition=Q(ended_at__isnull=True), name="calls_under_way"),
+            models.Index(
+                fields=["account", "-ended_at"], condition=Q(status__gte=200, status__lt=300), name="calls_taken_well"
+            ),
         ]
 
     def __str__(self) -> str:

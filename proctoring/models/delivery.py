@@ -86,6 +86,9 @@ class Delivery(models.Model):
                 name="one_delivery_an_attempt",
             )
         ]
+        indexes = [
+            models.Index(fields=["team"], condition=Q(state="created", take_url=""), name="deliveries_without_link")
+        ]
 
     def __str__(self) -> str:
         return f"{self.candidate} · {self.exam} · attempt {self.attempt}"

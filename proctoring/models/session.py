@@ -46,6 +46,7 @@ class Session(models.Model):
     person_hint = models.CharField(max_length=500, blank=True)
     config_ref = models.CharField("vendor's exam configuration", max_length=500, blank=True)
     has_responses = models.BooleanField(null=True, blank=True)
+    allows_retakes = models.BooleanField("retakes allowed by the vendor", null=True, blank=True)  # by `config_ref`
     content = EncryptedJSONField(default=dict, editable=False)
     asked_at = models.DateTimeField(null=True, blank=True)  # when the observation now shown was asked for
     effect_ended_at = models.DateTimeField(null=True, blank=True)  # older observations count no more

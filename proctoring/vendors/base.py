@@ -40,6 +40,7 @@ class Verb(StrEnum):
     LIST_SESSIONS = "list_sessions"
     READ_SESSION = "read_session"
     READ_RESULTS = "read_results"
+    READ_EXAM_CONFIG = "read_exam_config"
 
     @property
     def is_effect(self) -> bool:
@@ -340,6 +341,15 @@ class SessionPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExamConfig:
+    """What the vendor says of one of its exam configurations. `allows_retakes` is None where it does not say."""
+
+    ref: str
+    allows_retakes: bool | None = None
+    raw: JSON = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """One answer to set: the vendor's own option indexes."""
 
@@ -507,6 +517,10 @@ class Adapter:
 
     def read_results(self, ref: str) -> SessionSnapshot:
         raise self._unsupported("read a session's results")
+
+    def read_exam_config(self, ref: str) -> ExamConfig:
+        """What an exam configuration allows, which its sessions do not say."""
+        raise self._unsupported("read an exam configuration")
 
     def send_message(self, message: Message, sending: Sending) -> None:
         """Hands one mail over. Returns once it was taken."""

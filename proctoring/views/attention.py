@@ -15,10 +15,11 @@ from django.core.paginator import Paginator
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from proctoring import attention, ledger, policy
-from proctoring.attention import Button, Step
+from proctoring import attention, deliveries, ledger, policy
+from proctoring.attention import Button, LinkButton, LinkStep, Step
 from proctoring.forms.attention import MANY, ManyForm, PickForm, ReasonForm, found_form
 from proctoring.models import Account, Action, ActionState, Call, Candidate, Delivery, Exam, Session
 from proctoring.policy import Right
@@ -36,6 +37,8 @@ from proctoring.views.access import (
 )
 
 PAGE = 50
+SHOWN_LINKLESS = 100
+LINKLESS = "no_link"  # a kind beside those of actions
 SHOWN_CALLS = 5
 RESULTS = "attention_results"  # the session's key between taking many steps and showing what came of each
 PRESS = {Step.FOUND: "Settle it as created", Step.PICK: "Settle it as this one"}  # where the label is no order
@@ -118,6 +121,14 @@ class Ailing:
         return words.pauses(self.account)
 
 
+@dataclass(frozen=True, slots=True)
+class Linkless:
+    """One delivery that was created and has no link."""
+
+    delivery: Delivery
+    buttons: Sequence[LinkButton]
+
+
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
@@ -127,14 +138,20 @@ def attention_page(request: ConsoleRequest) -> HttpResponse:
     kind, exam, text = (request.GET.get(name, "").strip() for name in ("kind", "exam", "q"))
     everything = attention.waiting_for_a_person(request.user)
     found = _filtered(everything, kind, exam, text)
+    linkless = attention.without_a_link(request.user)
+    wanted = _filtered_linkless(linkless, kind, exam, text)
+    links = _linkless(wanted[:SHOWN_LINKLESS], request)
     shown = Paginator(_by_kind(found), PAGE).get_page(request.GET.get("page"))
     context = {
         "title": "Needs attention",
         "accounts": _ailing(request),
         "groups": _grouped(_stopped(shown.object_list, request)),
         "page": shown,
-        "kinds": _kinds(everything),
-        "exams": _exams(everything),
+        "links": links,
+        "linkless": words.LINKLESS,
+        "more_links": wanted.count() - len(links) if len(links) == SHOWN_LINKLESS else 0,
+        "kinds": [*_kinds(everything), *_kind_of(linkless)],
+        "exams": _exams(everything, linkless),
         "filters": {"kind": kind, "exam": exam, "q": text},
         "is_filtered": bool(kind or exam or text),
         "many": _many_form(),
@@ -146,6 +163,8 @@ def attention_page(request: ConsoleRequest) -> HttpResponse:
 
 
 def _filtered(actions: QuerySet[Action], kind: str, exam: str, text: str) -> QuerySet[Action]:
+    if kind == LINKLESS:
+        return actions.none()
     if kind == ActionState.UNKNOWN:
         actions = actions.filter(state=ActionState.UNKNOWN)
     elif kind in words.KINDS:
@@ -166,6 +185,26 @@ def _matches(word: str) -> Q:
         match |= Q(**{f"delivery__candidate__{field}__icontains": word})
         match |= Q(**{f"invitation__delivery__candidate__{field}__icontains": word})
     return match
+
+
+def _filtered_linkless(rows: QuerySet[Delivery], kind: str, exam: str, text: str) -> QuerySet[Delivery]:
+    if kind not in ("", LINKLESS):
+        return rows.none()
+    if exam:
+        rows = rows.filter(exam=_uuid(exam))
+    for word in text.split()[:8]:
+        rows = rows.filter(candidate__in=Candidate.objects.matching(word))
+    return rows
+
+
+def _linkless(rows: QuerySet[Delivery], request: ConsoleRequest) -> list[Linkless]:
+    found = rows.select_related("exam__account", "candidate").defer("proctor_url", "options", "exam__settings")
+    return [Linkless(row, attention.link_buttons(row, request.user)) for row in found]
+
+
+def _kind_of(linkless: QuerySet[Delivery]) -> list[tuple[str, str, int]]:
+    number = linkless.order_by().count()
+    return [(LINKLESS, words.LINKLESS[0], number)] if number else []
 
 
 def _uuid(text: str) -> UUID:
@@ -229,7 +268,7 @@ def _kinds(actions: QuerySet[Action]) -> list[tuple[str, str, int]]:
     return [(kind, words.KINDS[kind][0], numbers[kind]) for kind in words.KINDS if numbers[kind]]
 
 
-def _exams(actions: QuerySet[Action]) -> QuerySet[Exam]:
+def _exams(actions: QuerySet[Action], linkless: QuerySet[Delivery]) -> QuerySet[Exam]:
     """The exams among which it makes sense to choose."""
     stopped = actions.order_by()
     return Exam.objects.filter(
@@ -237,6 +276,7 @@ def _exams(actions: QuerySet[Action]) -> QuerySet[Exam]:
         | Q(pk__in=stopped.values("exam"))
         | Q(pk__in=stopped.values("session__exam"))
         | Q(pk__in=stopped.values("invitation__delivery__exam"))
+        | Q(pk__in=linkless.order_by().values("exam"))
     ).order_by("title")
 
 
@@ -296,7 +336,7 @@ def _forms(action: Action, step: Step, data: Mapping[str, Any] | None) -> list[f
     if step is Step.PICK:
         return [PickForm(data, action=action)]
     if step is Step.FOUND:
-        return [found_form(action)(data, prefix="found"), ReasonForm(data)]
+        return [found_form(action.account)(data, prefix="found"), ReasonForm(data)]
     return [ReasonForm(data)]
 
 
@@ -325,7 +365,7 @@ def _step_page(
     context: dict[str, Any] = {
         "title": attention.label(action, step),
         "row": _stopped([action], request)[0],
-        "step": step.value,
+        "post_to": reverse("attention_step", args=[action.pk, step.value]),
         "label": attention.label(action, step),
         "press": PRESS.get(step, attention.label(action, step)),
         "is_destructive": step is Step.CANCEL,
@@ -345,6 +385,67 @@ def _warning(action: Action, step: Step) -> str:
     if step is Step.CANCEL and action.may_have_acted:
         return "This ends it here only. If the vendor created it, it stays there: remove it there, too."
     return ""
+
+
+# --- a link that is missing -------------------------------------------------------------------------------------------
+
+
+@console
+@require_http_methods(["GET", "HEAD", "POST"])
+def attention_link(request: ConsoleRequest, delivery: UUID, step: str) -> HttpResponseBase:
+    """One way to the missing link of one delivery: its form, with a reason, and taking it."""
+    rows = Delivery.objects.visible_to(request.user).select_related("exam__account", "candidate")
+    row: Delivery = get_object_or_404(rows, pk=delivery)
+    if step not in list(LinkStep):
+        raise Http404
+    chosen, back = LinkStep(step), next_url(request, "attention")
+    if sentence := attention.why_no_link(row, chosen, request.user):
+        if not policy.may(request.user.role_in(row.team_id), attention.LINK_RIGHTS[chosen]):
+            raise PermissionDenied(f"{sentence} {whom_to_ask(row.team_id, attention.LINK_RIGHTS[chosen])}")
+        messages.warning(request, f"{row.candidate} · {row.exam}: {sentence}")
+        return redirect(back)
+    parts = _link_forms(row, chosen, request.POST if request.method == "POST" else None)
+    answers = [part.is_valid() for part in parts]
+    if request.method == "POST" and all(answers) and _take_link_step(request, row, chosen, parts):
+        return redirect(back)
+    context: dict[str, Any] = {
+        "title": attention.LINK_LABELS[chosen],
+        "delivery": row,
+        "post_to": reverse("attention_link", args=[row.pk, chosen.value]),
+        "label": attention.LINK_LABELS[chosen],
+        "press": "Keep this link" if chosen is LinkStep.ENTER else attention.LINK_LABELS[chosen],
+        "warning": "The old link, if there is one, may stop working." if chosen is LinkStep.ASK else "",
+        "parts": parts,
+        "next": back,
+    }
+    if request.htmx:
+        return fragment(request, "proctoring/attention_step_form.html", **context)
+    return page(request, "proctoring/attention_link.html", status=422 if request.method == "POST" else 200, **context)
+
+
+def _link_forms(row: Delivery, step: LinkStep, data: Mapping[str, Any] | None) -> list[forms.Form]:
+    if step is LinkStep.ASK:
+        return [ReasonForm(data)]
+    form = found_form(row.exam.account)(data, prefix="found")
+    for known in ("ref", "person_ref"):
+        form.fields.pop(known, None)
+    return [form, ReasonForm(data)]
+
+
+def _take_link_step(request: ConsoleRequest, row: Delivery, step: LinkStep, parts: Sequence[forms.Form]) -> bool:
+    """False where the form is to be shown again, with what is wrong with it."""
+    reason = parts[-1].cleaned_data["reason"]
+    try:
+        if step is LinkStep.ASK:
+            attention.ask_for_link(row, by=request.user, reason=reason, now=now())
+        else:
+            attention.enter_link(row, parts[0].cleaned_data, by=request.user, reason=reason, now=now())
+    except (attention.NotAllowed, deliveries.Refused, ledger.Conflict) as error:
+        parts[0].add_error(None, str(error))
+        return False
+    done = "a new link is asked for at the vendor" if step is LinkStep.ASK else "it has its link now"
+    messages.success(request, f"{row.candidate} · {row.exam}: {done}.")
+    return True
 
 
 # --- many at a time ---------------------------------------------------------------------------------------------------

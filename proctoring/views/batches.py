@@ -176,6 +176,7 @@ def _progress_context(batch: Batch, counts: Mapping[str, int]) -> dict[str, Any]
         "batch": batch,
         "counts": counts,
         "counted": words.counted(counts),
+        "progress": words.progress(counts),
         "waits_for": waits_for,
         "summary": summary,
         "progress_seen": f"progress.{_fingerprint(*counts.values(), waits_for)}",

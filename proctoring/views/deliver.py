@@ -23,6 +23,7 @@ from proctoring.models import Batch, Candidate, Delivery, DeliveryState, Exam
 from proctoring.planning import Plan, Row, Standing
 from proctoring.policy import Right
 from proctoring.vendors import registry
+from proctoring.views import words
 from proctoring.views.access import ConsoleRequest, console, fragment, now, page, require, teams_where, whom_to_ask
 
 SHOWN_EXAMS = 200
@@ -276,8 +277,17 @@ def deliver_preview(request: ConsoleRequest, batch: UUID) -> HttpResponseBase:
     if request.method == "POST":
         return _confirm(request, row)
     plan = _judged(row)
-    context = {"title": "Before it happens", "batch": row, "exam": row.exam, "plan": plan, **_groups(plan)}
+    context = {"title": _preview_title(plan), "batch": row, "exam": row.exam, "plan": plan, **_groups(plan)}
     return page(request, "proctoring/deliver_preview.html", **context)
+
+
+def _preview_title(plan: Plan) -> str:
+    """Names what the button will do."""
+    ready, asks = len(plan.ready), len(plan.asks)
+    if plan.refusal or not (ready or asks):
+        return "Nothing to deliver"
+    whom = words.plural(ready, "candidate") if ready else "those you tick"
+    return f"{'Retake for' if plan.is_retake else 'Deliver to'} {whom}: check before you press"
 
 
 def _draft_of(request: ConsoleRequest, key: UUID) -> Batch:

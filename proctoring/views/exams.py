@@ -180,6 +180,7 @@ def _sending(request: ConsoleRequest, row: Exam) -> dict[str, Any]:
         "buttons": session_words.buttons(opened, request.user) if opened else [],
         "checks": checks,
         "changed": [check for check in checks if check.has_changed],
+        "differing": [check for check in checks if check.badge is VERDICTS[FieldVerdict.DIFFERS]],
         "checked_at": last.changed_at if last else None,
         "is_moving": bool(opened and opened.state in (ActionState.QUEUED, ActionState.SENDING)),
         "seen": session_words.seen(row.pk, row.ref, row.sent_at, [(a.pk, a.changed_at) for a in sent]),

@@ -41,13 +41,14 @@ class AccountRow:
     account: Account
     badge: words.Badge
     warnings: list[str]
+    answered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
     batch: Batch
     total: int
-    settled: int
+    finished: int
     done: int
     stopped: int
 
@@ -64,7 +65,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
         "has_exams": Exam.objects.visible_to(request.user).filter(is_archived=False).exists(),
         "accounts": accounts_,
         "batches": _batches(request),
-        "stopped": attention.waiting_for_a_person(request.user).order_by().count(),
+        "stopped": attention.number_waiting(request.user),
         "ailing": sum(row.account.is_paused or bool(row.account.paused_verbs) for row in accounts_),
         "may_deliver": bool(teams_where(request, Right.DELIVER)),
         "may_add_exam": bool(teams_where(request, Right.EDIT_EXAMS)),
@@ -106,8 +107,16 @@ def _when(exam: Exam, at: datetime) -> words.Badge:
 
 def _accounts(request: ConsoleRequest) -> list[AccountRow]:
     rows: QuerySet[Account] = Account.objects.visible_to(request.user).filter(is_archived=False).order_by("name")
+    found = list(rows.select_related("team"))
+    answers = accounts.last_answers(found)
     return [
-        AccountRow(row, words.account_badge(row), list(accounts.warnings(row))) for row in rows.select_related("team")
+        AccountRow(
+            account=row,
+            badge=words.account_badge(row, has_answered=row.pk in answers),
+            warnings=list(accounts.warnings(row)),
+            answered_at=answers.get(row.pk),
+        )
+        for row in found
     ]
 
 
@@ -126,5 +135,5 @@ def _batches(request: ConsoleRequest) -> list[BatchRow]:
     rows = []
     for batch in newest:
         total, done, moving, stopped = found[batch.pk]
-        rows.append(BatchRow(batch, total, total - moving, done, stopped))
+        rows.append(BatchRow(batch, total, total - moving - stopped, done, stopped))
     return rows

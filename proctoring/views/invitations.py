@@ -309,6 +309,7 @@ def _progress(request: ConsoleRequest, batch: Batch) -> dict[str, Any]:
     return {
         "batch": batch,
         "counts": counts,
+        "progress": words.progress(counts),
         "counted": counted(counts),
         "waits_for": waits_for,
         "progress_seen": f"progress.{session_words.version(counts, waits_for)}",

@@ -153,7 +153,7 @@ def _preview(request: ConsoleRequest, row: Batch, plan: Plan, form: ConfirmForm)
     may_do = may(request, row.team_id, policy.SESSION_RIGHTS[plan.verb])
     found = _sessions_of(plan)
     context = {
-        "title": f"{session_words.title(plan.verb)}: preview",
+        "title": _preview_title(plan),
         "batch": row,
         "plan": plan,
         "verb_title": session_words.title(plan.verb),
@@ -171,6 +171,15 @@ def _preview(request: ConsoleRequest, row: Batch, plan: Plan, form: ConfirmForm)
         "form": form,
     }
     return page(request, "proctoring/session_preview.html", status=422 if form.is_bound else 200, **context)
+
+
+def _preview_title(plan: Plan) -> str:
+    """Names what the button will do."""
+    verb, number = session_words.title(plan.verb), len(plan.ready)
+    if not number:
+        return f"{verb}: nothing can be done now"
+    what = verb if plan.verb is Verb.SUBMIT_RESPONSES else f"{verb} {words.plural(number, 'session')}"
+    return f"{what}: check before you press"
 
 
 def _sessions_of(plan: Plan) -> dict[UUID, Session]:
@@ -345,6 +354,7 @@ def _progress(request: ConsoleRequest, row: Batch) -> dict[str, Any]:
         "verb_title": session_words.title(row.kind),
         "counts": counts,
         "counted": words.counted(counts),
+        "progress": words.progress(counts),
         "summary": summary,
         "waits_for": waits_for,
         "facts": facts,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,6 +17,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import urlencode
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from proctoring import journal, policy, questions, sessions
 from proctoring.forms.sessions import CHOSEN_VERBS, ResponsesForm
@@ -113,7 +114,7 @@ class Listing:
 
     @property
     def is_asked(self) -> bool:
-        return bool(self.reading and self.reading.due_at and self.reading.due_at <= now() + SOON and not self.why_not)
+        return bool(self.reading and not self.why_not and (_is_due(self.reading) or _is_under_way(self.reading)))
 
     @property
     def seen(self) -> str:
@@ -143,7 +144,7 @@ def board(request: ConsoleRequest) -> HttpResponse:
         "silent": [row for row in listings if not row.reports and not row.reads_deliveries],
         "filters": filters,
         "is_filtered": any(filters.values()),
-        "query": urlencode({name: value for name, value in filters.items() if value}),
+        "place": place_of(request.GET),
         "exams": Exam.objects.visible_to(request.user).filter(sessions__isnull=False).distinct().order_by("title"),
         "states": SESSION_STATES,
         "verbs": _verbs(request),
@@ -155,6 +156,11 @@ def board(request: ConsoleRequest) -> HttpResponse:
 
 def filters_of(data: QueryDict | Mapping[str, str]) -> dict[str, str]:
     return {name: str(data.get(name, "")).strip() for name in FILTERS}
+
+
+def place_of(data: QueryDict) -> str:
+    """The filters and the page, as an address has them."""
+    return urlencode({name: str(data[name]) for name in (*FILTERS, "page") if data.get(name)})
 
 
 def filtered(request: ConsoleRequest, filters: Mapping[str, str]) -> QuerySet[Session]:
@@ -249,16 +255,32 @@ def _interval(rows: Sequence[BoardRow], listings: Sequence[Listing]) -> str:
 @console
 @require_GET
 def board_changes(request: ConsoleRequest) -> HttpResponse:
-    """What changed since the page last looked, row by row; nothing (204) where nothing did."""
+    """What changed since the page last looked, row by row; nothing (204) where nothing did.
+
+    Sessions that came in are counted and not put between the rows: somebody may be ticking them. An empty board shows them.
+    """
     held = set(request.GET.getlist("seen"))
     rows, listings = _rows(_held(request, held)), _listings(request)
+    newcomers = _newcomers(request, rows)
+    if newcomers and not rows and not any(filters_of(request.GET).values()):
+        return HttpResponseClientRefresh()
     interval = _interval(rows, listings)
     changed = [row for row in rows if row.seen not in held]
     news = [row for row in listings if row.reports and row.seen not in held]
-    if not changed and not news and request.GET.get("interval") == interval:
+    told = {text for text in held if text.startswith("new.")}
+    is_told = told == ({f"new.{newcomers}"} if newcomers else set())
+    if not changed and not news and is_told and request.GET.get("interval") == interval:
         return HttpResponse(status=204)
     context: dict[str, Any] = {"rows": changed, "listings": news, "interval": interval}
+    context |= {"newcomers": newcomers, "place": place_of(request.GET)}
     return fragment(request, "proctoring/sessions_changes.html", **context)
+
+
+def _newcomers(request: ConsoleRequest, rows: Sequence[BoardRow]) -> int:
+    """How many sessions belong on the page that it does not show."""
+    there = Paginator(filtered(request, filters_of(request.GET)), PAGE).get_page(request.GET.get("page")).object_list
+    shown = {row.session.pk for row in rows}
+    return sum(key not in shown for key in cast("QuerySet[Session]", there).values_list("pk", flat=True))
 
 
 def _held(request: ConsoleRequest, held: Iterable[str]) -> QuerySet[Session]:
@@ -317,6 +339,8 @@ def _context(request: ConsoleRequest, row: Session, **more: Any) -> dict[str, An
     shown = BoardRow(row, opened)
     may_read = may(request, row.team_id, Right.DELIVER)
     sees_questions = may(request, row.team_id, Right.SEE_QUESTIONS)
+    kept = [(item, session_words.title(item.verb)) for item in actions if getattr(item, "has_kept", False)]
+    objectives, asked_at = questions.objectives_of(row), questions.asked_at(row)
     return {
         "title": shown.person,
         "row": shown,
@@ -324,7 +348,7 @@ def _context(request: ConsoleRequest, row: Session, **more: Any) -> dict[str, An
         "vendor": registry.facts(row.account.vendor),
         "opened": opened,
         "buttons": session_words.buttons(opened, request.user) if opened else [],
-        "objectives": questions.objectives_of(row),
+        "objectives": objectives,
         "deeds": _deeds(request, row),
         "readings": [(reading, _is_asked(reading)) for reading in readings],
         "may_read": may_read,
@@ -332,15 +356,16 @@ def _context(request: ConsoleRequest, row: Session, **more: Any) -> dict[str, An
         "results_refusal": sessions.refusal(row.account, Verb.READ_RESULTS),
         "has_questions": row.content.get("questions") is not None,
         "are_current": questions.are_current(row),
-        "questions_asked_at": questions.asked_at(row),
+        "questions_asked_at": asked_at,
         "sees_questions": sees_questions,
         "ask_for_questions": "" if sees_questions else whom_to_ask(row.team_id, Right.SEE_QUESTIONS),
         "may_set": _may_set(request, row),
         "timeline": _timeline(row, actions),
-        "kept": [(item, session_words.title(item.verb)) for item in actions if getattr(item, "has_kept", False)],
+        "kept": kept,
         "may_export": may(request, row.team_id, Right.RESET),
         "is_moving": _is_moving(opened, readings),
         "seen": _version(shown, actions, readings),
+        "rest_seen": session_words.seen(row.pk, asked_at, row.effect_ended_at, bool(opened), objectives, len(kept)),
         **more,
     }
 
@@ -357,8 +382,17 @@ def _is_moving(opened: Action | None, readings: Iterable[Reading]) -> bool:
 
 
 def _is_asked(reading: Reading) -> bool:
-    """Soon: what is read again and again is not always about to be."""
-    return reading.due_at is not None and (not reading.every_seconds or reading.due_at <= now() + SOON)
+    """Soon, or just now: what is read again and again is not always about to be."""
+    return reading.due_at is not None and (not reading.every_seconds or _is_due(reading) or _is_under_way(reading))
+
+
+def _is_due(reading: Reading) -> bool:
+    return reading.due_at is not None and reading.due_at <= now() + SOON
+
+
+def _is_under_way(reading: Reading) -> bool:
+    """A worker has it: it was put off past the worker's lease, so that it comes back by itself if that one dies."""
+    return reading.due_at is not None and reading.tries > 0 and not reading.error
 
 
 def _version(shown: BoardRow, actions: Sequence[Action], readings: Iterable[Reading]) -> str:
@@ -402,13 +436,14 @@ def _timeline(row: Session, actions: Sequence[Action]) -> list[dict[str, Any]]:
 @console
 @require_GET
 def session_live(request: ConsoleRequest, session: UUID) -> HttpResponse:
-    """The part of the page that changes by itself."""
+    """The part of the page that changes by itself; with the rest where that is another by now and shows no questions."""
     row = _session(request, session)
     context = _context(request, row)
-    if context["is_moving"] and request.GET.get("seen") == context["seen"]:
+    has_news = request.GET.get("rest", context["rest_seen"]) != context["rest_seen"]
+    if context["is_moving"] and not has_news and request.GET.get("seen") == context["seen"]:
         return HttpResponse(status=204)
     status = 200 if context["is_moving"] else STOP_POLLING
-    return fragment(request, "proctoring/session_live.html", status=status, **context)
+    return fragment(request, "proctoring/session_changes.html", status=status, has_news=has_news, **context)
 
 
 def _reading_verb(row: Session) -> Verb:

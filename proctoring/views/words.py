@@ -78,6 +78,11 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+LINKLESS = (
+    "Created without a link",
+    "It is there at the vendor, and no link for the candidate came with it. The candidate cannot begin until there is one.",
+)
+
 VERBS: Mapping[str, str] = {
     Verb.CREATE_DELIVERIES: "create the delivery",
     Verb.REISSUE_LINK: "issue a new link",
@@ -127,6 +132,40 @@ def call_outcome(call: Call) -> str:
     return call.get_outcome_display().lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is: `finished` for good, `stopped` until a person decides, the rest still under way."""
+
+    total: int
+    finished: int
+    stopped: int
+
+    @property
+    def under_way(self) -> int:
+        return self.total - self.finished - self.stopped
+
+    @property
+    def headline(self) -> str:
+        """Never that all is well while something needs somebody."""
+        if self.under_way:
+            return f"{self.finished} of {self.total} finished" + (f", {self._need_you}" if self.stopped else "")
+        if self.stopped:
+            return f"Finished: {self._need_you}"
+        return f"All {self.total} finished" if self.total > 1 else "Finished" if self.total else "Nothing to do"
+
+    @property
+    def _need_you(self) -> str:
+        return f"{self.stopped} need{'s' if self.stopped == 1 else ''} you"
+
+
+def progress(counts: Mapping[str, int]) -> Progress:
+    return Progress(
+        total=counts["total"],
+        finished=counts[ActionState.DONE] + counts[ActionState.CANCELLED],
+        stopped=counts[ActionState.UNKNOWN] + counts[ActionState.NEEDS_ATTENTION],
+    )
+
+
 def counted(counts: Mapping[str, int]) -> list[tuple[str, int, str]]:
     """(state, how many, in words) for the states that occur."""
     return [(state, counts[state], text) for state, text in COUNTS if counts[state]]
@@ -148,7 +187,7 @@ def account_refusal(account: Account) -> str:
     return policy.account_refusal(values.facts_of_account(account), Verb.CREATE_DELIVERIES, permission) or ""
 
 
-def account_badge(account: Account) -> Badge:
+def account_badge(account: Account, *, has_answered: bool = False) -> Badge:
     if account.is_paused:
         text = "Trying the new credentials" if account.is_probing else "Paused"
         return Badge(text, "warning" if account.is_probing else "danger", "pause_circle")
@@ -158,7 +197,9 @@ def account_badge(account: Account) -> Badge:
         return Badge("No credentials", "warning", "key_off")
     if account.failures_in_a_row:
         return Badge("Not answering", "warning", "cloud_off")
-    return Badge("Working", "success", "check") if account.checked_at else Badge("Not tested yet", "default", "help")
+    if account.checked_at or has_answered:
+        return Badge("Working", "success", "check")
+    return Badge("Not tested yet", "default", "help")
 
 
 def pauses(account: Account) -> list[tuple[str, str]]:

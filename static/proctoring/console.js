@@ -70,9 +70,6 @@
     warn(why ? why.textContent.trim() : "That did not work. Load the page again.");
   });
 
-  // rows.js shows these when the page is ready, and these arrive later.
-  document.addEventListener("htmx:afterSettle", () => all("[data-rows-add]").forEach((button) => { button.hidden = false; }));
-
   // What appears after a press is what comes next: a form's first field, the buttons of a link.
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!event.target.matches(".step, .link-row")) return;

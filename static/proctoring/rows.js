@@ -1,7 +1,8 @@
 // The "Add row" button of a small table of inputs: without this script the blank rows at its end are what there is.
-document.addEventListener("DOMContentLoaded", () => {
+// htmx brings some of them later.
+["DOMContentLoaded", "htmx:load"].forEach((moment) => document.addEventListener(moment, () => {
   document.querySelectorAll("[data-rows-add]").forEach((button) => { button.hidden = false; });
-});
+}));
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-rows-add]");

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from proctoring.admin.accounts import signs
-from proctoring.models import Account, ActionState, JournalEntry, Role
+from proctoring.models import Account, ActionState, Call, JournalEntry, Role
 from tests import factories
 from tests.admin.conftest import World, signed_in
 
@@ -263,6 +263,18 @@ class TestHealth:
         page = signed_in(world.members[Role.VIEWER]).get(change_url(world.account)).content.decode()
 
         assert "The token works." in page
+
+    def test_says_when_the_vendor_last_answered_where_nobody_tested_it(self, world: World) -> None:
+        client = signed_in(world.members[Role.VIEWER])
+        Call.objects.update(status=500)
+        before = client.get(change_url(world.account)).content.decode()
+        Call.objects.update(status=200, ended_at=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+
+        page = client.get(change_url(world.account)).content.decode()
+
+        assert "Not tested yet." in before
+        assert "Not tested yet." not in page
+        assert "The vendor last answered well 1 Mar 2026, 12:00" in page
 
 
 class TestSigns:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from proctoring.models import Account, ActionState, Candidate, DeliveryState, Membership, Role, Team
+from proctoring.models import Account, ActionState, Candidate, DeliveryState, Membership, Role, Team, User
 from tests import factories
 from tests.admin.conftest import World, signed_in
 
@@ -297,6 +297,17 @@ class TestLists:
         page = signed_in(world.stranger).get(url("account", "changelist")).content.decode()
 
         assert "An administrator of the team adds one" in page
+
+    def test_say_yes_and_no_in_words_without_an_alarm(self, world: World) -> None:
+        """One person may sign in, another may not: neither is a fault."""
+        User.objects.filter(pk=world.members[Role.LEAD].pk).update(is_active=False)
+
+        page = signed_in(world.superuser).get(url("user", "changelist")).content.decode()
+        delivery = signed_in(world.superuser).get(url("delivery", "change", world.delivery.pk)).content.decode()
+
+        assert "<span>Yes</span>" in page
+        assert "<span>No</span>" in page
+        assert "close_small" not in page + delivery
 
     def test_show_times_in_the_viewers_zone_with_its_name(self, world: World) -> None:
         viewer = factories.make_user(role=Role.VIEWER, team=world.team, time_zone="Asia/Tokyo")

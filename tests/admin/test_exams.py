@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from proctoring.models import Exam, JournalEntry, Role
+from proctoring.models import Account, Exam, JournalEntry, Role, Team
 from tests import factories
 from tests.admin.conftest import World, signed_in
 
@@ -23,8 +24,7 @@ def client(world: World) -> Client:
     return signed_in(world.members[Role.COORDINATOR])
 
 
-def add_url(world: World) -> str:
-    return f"{reverse('admin:proctoring_exam_add')}?account={world.account.pk}"
+ADD = "/admin/proctoring/exam/add/"
 
 
 def filled(**changes: Any) -> dict[str, Any]:
@@ -49,25 +49,97 @@ def filled(**changes: Any) -> dict[str, Any]:
     return {**data, **changes}
 
 
+def new(account: Account, **changes: Any) -> dict[str, Any]:
+    """As filled in on the page that adds one, with the part of the account's vendor."""
+    return filled(account=str(account.pk), shown_vendor=account.vendor, **changes)
+
+
 class TestAdding:
-    def test_asks_for_the_account_first(self, world: World, client: Client) -> None:
+    def test_asks_for_the_account_on_the_same_page(self, world: World, client: Client) -> None:
+        factories.make_account(world.team, name="Second one", vendor="cirrus")
         factories.make_account(world.team, name="Old one", is_archived=True)
+        factories.make_account(world.team, name="Mail", vendor="mail")
 
-        page = client.get(reverse("admin:proctoring_exam_add")).content.decode()
+        page = client.get(ADD).content.decode()
 
-        assert "Our account" in page
-        assert "Old one" not in page
+        choices = re.findall(
+            "<option[^>]*>([^<]*)</option>", page.partition('name="account"')[2].partition("</select>")[0]
+        )
+        assert choices == ["Choose …", "Our account (Caveon Scorpion · Ours)", "Second one (Cirrus · Ours)"]
+        assert 'name="title"' in page
+        assert "settings-" not in page
+
+    def test_begins_with_the_account_where_there_is_one_only(self, world: World, client: Client) -> None:
+        page = client.get(ADD).content.decode()
+
+        assert f'value="{world.account.pk}" selected' in page
+        assert 'name="settings-form_id"' in page
+
+    def test_says_whom_to_ask_where_there_is_no_account(self, world: World, client: Client) -> None:
+        Account.objects.update(is_archived=True)
+
+        assert "An administrator adds one under Accounts" in client.get(ADD).content.decode()
 
     def test_then_shows_one_form_of_ours_and_the_vendors_fields(self, world: World, client: Client) -> None:
-        page = client.get(add_url(world)).content.decode()
+        factories.make_account(world.team, vendor="cirrus")
+
+        page = client.get(ADD, {"account": world.account.pk}).content.decode()
 
         for name in ("title", "starts_at", "settings-form_id", "settings-examinee_info-0-key", "settings-meta-0-key"):
             assert f'name="{name}"' in page
         assert 'value="First Name"' in page
         assert 'aria-label="Field name in the Scorpion project, row 1"' in page
 
+    def test_saves_nothing_before_the_vendors_part_was_shown_and_keeps_what_was_typed(
+        self, world: World, client: Client
+    ) -> None:
+        other = factories.make_account(world.team, vendor="cirrus")
+
+        response = client.post(ADD, new(world.account) | {"account": str(other.pk)})
+
+        page = response.content.decode()
+        assert Exam.objects.count() == 1
+        assert "Nothing is saved yet: below is what Cirrus asks." in page
+        assert not [text for text in ("Widgets", "2026-12-01T09:00", "90") if f'value="{text}"' not in page]
+        assert 'name="settings-group_ext_id"' in page
+        assert "This field is required" not in page
+
+    def test_goes_on_to_the_page_that_says_what_would_be_sent(self, world: World, client: Client) -> None:
+        response = client.post(ADD, new(world.account))
+
+        assert response.headers["Location"] == reverse("exam", args=[Exam.objects.get(title="Widgets").pk])
+
+    def test_saves_what_gives_a_code_away_and_warns_of_it(self, world: World, client: Client) -> None:
+        page = client.post(ADD, new(world.account, instructions="The PIN is 4711."), follow=True).content.decode()
+
+        assert Exam.objects.filter(title="Widgets").exists()
+        assert "The field “Instructions for candidates” seems to give away a code" in page
+
+    def test_is_in_the_teams_time_zone_where_none_is_chosen(self, world: World, client: Client) -> None:
+        Team.objects.update(time_zone="Asia/Tokyo")
+
+        page = client.get(ADD).content.decode()
+        client.post(ADD, new(world.account, time_zone=""))
+
+        assert '<option value="" selected>The team&#x27;s time zone</option>' in page
+        assert Exam.objects.get(title="Widgets").starts_at == datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
+
+    def test_takes_the_vendors_own_dates_on_the_exams_clock_too(self, world: World, client: Client) -> None:
+        account = factories.make_account(world.team, vendor="smarterproctoring")
+        theirs = {"courseSid": f"CU{32 * 'a'}", "type": "Written", "examDeliverySystemModule": "canvas"}
+        dates = {"scheduleOpenDate": "2026-11-20T08:00", "scheduleCloseDate": "2026-11-30T20:00"}
+        own = {f"settings-{name}": value for name, value in {**theirs, **dates}.items()}
+
+        response = client.post(ADD, new(account, time_zone="America/New_York", **own))
+
+        exam = Exam.objects.get(title="Widgets")
+        page = client.get(reverse("admin:proctoring_exam_change", args=[exam.pk])).content.decode()
+        assert response.status_code == 302
+        assert exam.settings["configuration"]["scheduleOpenDate"] == "2026-11-20T13:00:00Z"
+        assert 'value="2026-11-20T08:00"' in page
+
     def test_saves_all_of_it_with_a_journal_row(self, world: World, client: Client) -> None:
-        response = client.post(add_url(world), filled())
+        response = client.post(ADD, new(world.account))
 
         exam = Exam.objects.get(title="Widgets")
         assert response.status_code == 302
@@ -93,14 +165,14 @@ class TestAdding:
     def test_says_what_is_wrong_and_saves_nothing(
         self, world: World, client: Client, changes: dict[str, Any], words: str
     ) -> None:
-        response = client.post(add_url(world), filled(**changes))
+        response = client.post(ADD, new(world.account, **changes))
 
         assert response.status_code == 200
         assert response.content.decode().count(words) == 1
         assert Exam.objects.count() == 1
 
     def test_keeps_what_was_typed_when_something_is_wrong(self, world: World, client: Client) -> None:
-        page = client.post(add_url(world), filled(title="")).content.decode()
+        page = client.post(ADD, new(world.account, title="")).content.decode()
 
         assert 'value="Given name"' in page
         assert 'value="North"' in page
@@ -108,7 +180,7 @@ class TestAdding:
 
 class TestChanging:
     def test_shows_and_saves_what_is_there(self, world: World, client: Client) -> None:
-        client.post(add_url(world), filled())
+        client.post(ADD, new(world.account))
         exam = Exam.objects.get(title="Widgets")
         address = reverse("admin:proctoring_exam_change", args=[exam.pk])
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.urls import reverse
 
+from proctoring import invitations, links
 from proctoring.models import Action, Call, Role
+from proctoring.vendors.base import Verb
 from tests import factories
 from tests.admin.conftest import World, signed_in
 
@@ -40,6 +44,31 @@ class TestCalls:
 
         assert "&lt;script&gt;alert(1)" in page
         assert "<script>alert(1)" not in page
+
+
+class TestMails:
+    @pytest.fixture
+    def action(self, world: World) -> Action:
+        """A mail that was sent, with its call in the world's rows."""
+        invitations.request([world.delivery], by=world.members[Role.COORDINATOR], now=datetime.now(UTC))
+        action: Action = Action.objects.select_related("account", "invitation").get(verb=Verb.SEND_MESSAGE)
+        sent = {"verb": Verb.SEND_MESSAGE, "request_body": action.invitation and action.invitation.text}
+        world.rows.update(action=action, call=factories.make_call(action.account, actions=[action], **sent))
+        return action
+
+    @pytest.mark.parametrize("role", [Role.VIEWER, Role.LEAD])
+    def test_are_read_on_their_own_page_by_those_who_may_have_the_candidates_link(
+        self, world: World, action: Action, role: str
+    ) -> None:
+        assert links.token_of(world.delivery) in Call.objects.get(verb=Verb.SEND_MESSAGE).request_body
+
+        page = page_of(world, role, "call")
+
+        assert links.token_of(world.delivery) not in page
+        assert reverse("invitation", args=[action.invitation_id]) in page
+
+    def test_say_whom_they_are_for(self, world: World, action: Action) -> None:
+        assert str(world.delivery) in page_of(world, Role.VIEWER, "action")
 
 
 class TestBatches:

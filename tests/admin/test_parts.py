@@ -45,10 +45,11 @@ class TestVendorsForms:
         address = f"{reverse('admin:proctoring_exam_add')}?account={account.pk}"
 
         names = inputs(client.get(address).content.decode())
-        refused = client.post(address, {})
+        refused = client.post(address, {"account": str(account.pk), "shown_vendor": vendor})
 
         assert shown(registry.forms(vendor).ExamForm, "settings", names) == []
         assert refused.status_code == 200
+        assert "This field is required" in refused.content.decode()
         assert Exam.objects.filter(account=account).count() == 0
 
     @pytest.mark.parametrize("vendor", VENDORS)

@@ -163,7 +163,7 @@ class TestARefusal:
 
         assert words in (said.error or "")
         assert rows() == before
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -379,7 +379,7 @@ class TestWaiting:
 
         assert "2 of 2 are not done. The account Scorpion is paused:" in (said.error or "")
         assert "401" in (said.error or "")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         assert world.states() == {"queued": 2}
 
     def test_ends_when_a_permission_is_missing(self, world: World, roster: Roster) -> None:

@@ -14,6 +14,7 @@ from proctoring.models import Account, Action, Candidate, Delivery, Exam, Member
 from proctoring.sandbox.server import Sandbox
 from proctoring.vendors.registry import demo
 from proctoring.verbs import VERBS
+from tests.conftest import with_patience
 from tests.world import now
 
 
@@ -25,7 +26,7 @@ def cirrus() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def exam(transactional_db: None, cirrus: Sandbox, settings: LazySettings) -> Exam:
-    settings.CALL_DEADLINE_SECONDS, settings.LEASE_MARGIN_SECONDS = 0.6, 1.0
+    with_patience(cirrus, settings)
     data = demo("cirrus")
     team = Team.objects.create(name="Southern exams")
     account = Account(team=team, name="Cirrus", vendor="cirrus", base_url=cirrus.url("cirrus"), settings=data.SETTINGS)

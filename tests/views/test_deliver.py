@@ -191,6 +191,15 @@ class TestDeliverFragments:
 
 
 class TestPreview:
+    def test_is_named_after_what_its_button_does(self, office: Office) -> None:
+        client, people = office.as_("coordinator"), factories.make_candidates(office.team, 2)
+
+        first = client.get(reverse("deliver_preview", args=[office.draft(people).pk])).content.decode()
+        nothing = client.get(reverse("deliver_preview", args=[office.draft(people, is_retake=True).pk]))
+
+        assert "Deliver to 2 candidates: check before you press" in first
+        assert "Nothing to deliver" in nothing.content.decode()
+
     def test_asks_for_the_name_of_whom_nobody_knows(self, office: Office) -> None:
         known = factories.make_candidate(office.team, email="ann@example.org")
         data = {

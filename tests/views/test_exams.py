@@ -222,6 +222,8 @@ class TestWhatTheVendorSaid:
 
         for word in ("Confirmed", "Differs", "Not reported"):
             assert word in page
+        assert "The vendor reports something else for <code>duration_minutes</code>." in page
+        assert "<details open>" in page
 
     def test_is_compared_with_the_exam_as_it_is_now(self, office: Office) -> None:
         exam = demo_exam(office, "proctorexam")
@@ -237,7 +239,10 @@ class TestWhatTheVendorSaid:
         exam = demo_exam(office, "proctorexam")
         sent(exam, check("name", exam.title, exam.title, "confirmed"))
 
-        assert "The exam is as it was last sent." in page_of(office.as_("viewer"), exam)
+        page = page_of(office.as_("viewer"), exam)
+
+        assert "The exam is as it was last sent." in page
+        assert "reports something else" not in page
 
     def test_differs_for_an_exam_that_cannot_be_sent_again_too(self, office: Office) -> None:
         exam = demo_exam(office, "smarterproctoring")
@@ -248,6 +253,8 @@ class TestWhatTheVendorSaid:
 
         assert "Changed since: <code>title</code>" in page
         assert "Change it there by hand." in page
+        assert "SmarterProctoring has no call to change an exam that exists." in page
+        assert "What will be sent" not in page
 
 
 class TestState:

@@ -51,6 +51,19 @@ class TestHome:
         assert "Closed" not in page
         assert "Far away" not in page
 
+    def test_says_when_an_account_that_nobody_tested_last_answered_well(self, office: Office) -> None:
+        before = home(office.as_("viewer"))
+        at = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+        factories.make_call(office.account, ended_at=at)
+        factories.make_call(office.account, ended_at=at + timedelta(hours=1), status=500)
+
+        page = home(office.as_("viewer"))
+
+        assert "Not tested yet" in before
+        assert "Not tested yet" not in page
+        assert "Answered last" in page
+        assert "1 Mar 2026, 12:00 UTC" in page
+
     def test_says_that_an_account_is_paused_and_why(self, office: Office) -> None:
         office.account.paused_at = datetime.now(UTC)
         office.account.pause_reason = "The token was refused."

@@ -241,7 +241,7 @@ class TestSent:
 
         page = text(office.as_("lead").get(self.url(batch)))
 
-        assert "2 of 3 settled" in page
+        assert "1 of 3 finished, 1 needs you" in page
         assert "Refused by the mail server" in page
         assert "No such mailbox." in page
         assert "On its way" in page
@@ -261,7 +261,7 @@ class TestSent:
         assert calm.status_code == 204
         assert changed.content.decode().count('hx-swap-oob="true"') == 1
         assert over.status_code == 286
-        assert "3 of 3 settled" in text(over)
+        assert "All 3 finished" in text(over)
 
     def test_is_not_there_for_strangers(self, office: Office, batch: Batch) -> None:
         for name in ("invited", "invited_progress"):

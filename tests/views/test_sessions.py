@@ -287,7 +287,8 @@ class TestChanges:
 
         answer = text(self.poll(client, page))
 
-        assert f"score-{first.pk}" in answer
+        for cell in ("who", "exam", "state", "score", "seen"):
+            assert f'id="{cell}-{first.pk}" hx-swap-oob="true"' in answer
         assert str(second.pk) not in answer
 
     def test_ask_less_often_and_then_no_more(self, board: Board) -> None:
@@ -301,6 +302,38 @@ class TestChanges:
         assert 'hx-trigger="every 2s' in page
         assert 'id="poll"' in answer
         assert "hx-trigger" not in answer
+
+    def test_count_the_sessions_that_came_in_once(self, board: Board) -> None:
+        board.asked(Verb.RESET, board.session("Ann Lee"))
+        client = board.as_("lead")
+        page = text(client.get(reverse("sessions")))
+        board.many(2)
+
+        answer = text(self.poll(client, page))
+        again = self.poll(client, page + answer)
+
+        assert "2 sessions came in that are not shown here yet" in answer
+        assert again.status_code == 204
+
+    def test_count_those_only_that_belong_on_the_page(self, board: Board) -> None:
+        board.session("Bo Ek", state="in_progress")
+        client = board.as_("lead")
+        query = {"state": "complete", "interval": ""}
+        board.session("Ann Lee")
+
+        answer = text(client.get(reverse("sessions_changes"), query, headers={"HX-Request": "true"}))
+
+        assert "1 session came in that is not shown here yet" in answer
+        assert f'href="{reverse("sessions")}?state=complete"' in answer
+
+    def test_show_an_empty_board_the_first_sessions(self, board: Board) -> None:
+        client = board.as_("lead")
+        page = text(client.get(reverse("sessions")))
+        board.session()
+
+        answer = self.poll(client, page)
+
+        assert answer.headers["HX-Refresh"] == "true"
 
     def test_show_nothing_of_another_team(self, board: Board) -> None:
         session = board.session()
@@ -317,6 +350,17 @@ class TestChanges:
         page = text(board.as_("viewer").get(reverse("sessions")))
 
         assert 'hx-trigger="every 20s [!document.hidden]"' in page
+
+    def test_look_quickly_while_a_worker_has_the_list(self, board: Board) -> None:
+        lease = datetime.now(UTC) + timedelta(seconds=40)
+        Reading.objects.create(
+            account=board.account, verb="list_sessions", due_at=lease, every_seconds=300, tries=1, read_at=None
+        )
+
+        page = text(board.as_("lead").get(reverse("sessions")))
+
+        assert "Being taken in …" in page
+        assert 'hx-trigger="every 2s [!document.hidden]"' in page
 
 
 class TestTakeIn:
@@ -406,6 +450,20 @@ class TestPreview:
         assert "The candidate can enter only if" in page
         assert "Reopen 1 session" in page
 
+    def test_is_named_after_what_its_button_does(self, board: Board) -> None:
+        client, open_one = board.as_("lead"), board.session("Bo Ek", state="in_progress", vendor_state="IN_PROGRESS")
+        drafts = [
+            board.draft(Verb.RESET, board.many(3)),
+            board.draft(Verb.RESET, [open_one]),
+            board.draft(Verb.REOPEN, [open_one]),
+        ]
+
+        many, one, none = (text(client.get(reverse("session_action", args=[draft.pk]))) for draft in drafts)
+
+        assert "Reset 3 sessions: check before you press" in many
+        assert "Reset 1 session: check before you press" in one
+        assert "Reopen: nothing can be done now" in none
+
     def test_of_a_reset_says_what_is_lost_in_all(self, board: Board) -> None:
         batch = board.draft(Verb.RESET, board.many(3))
 
@@ -445,7 +503,7 @@ class TestPreview:
         page = text(confirm(client, batch, number="2"))
 
         assert Action.objects.count() == 2
-        assert "0 of 2 settled" in page
+        assert "0 of 2 finished" in page
         assert Action.objects.values_list("reason", flat=True)[0] == "Technical trouble: The hall lost power"
 
     def test_may_be_read_by_a_viewer_and_confirmed_by_who_may(self, board: Board) -> None:
@@ -696,13 +754,31 @@ class TestSession:
         assert "The session is being read …" in page
         assert (waiting.status_code, over.status_code) == (204, 286)
 
+    def test_brings_what_was_read_unless_the_page_shows_questions(self, board: Board) -> None:
+        session = board.session()
+        client, url = board.as_("lead"), reverse("session_live", args=[session.pk])
+        page = text(client.get(reverse("session", args=[session.pk])))
+        (rest,) = re.findall(r'name="rest" value="([^"]+)"', page)
+        before = text(client.get(url, {"rest": rest}))
+        session.content = READ
+        session.save()
+        with_questions = text(client.post(reverse("session_questions", args=[session.pk])))
+
+        after, beside_questions = text(client.get(url, {"rest": rest})), text(client.get(url))
+
+        assert "Show questions and keys" not in page + before
+        assert 'hx-swap-oob="innerHTML:#rest"' in after
+        assert "Show questions and keys" in after
+        assert "hx-swap-oob" not in beside_questions
+        assert 'name="rest"' not in with_questions
+
     @pytest.mark.parametrize(("what", "verb"), [("", "read_session"), ("questions", "read_results")])
     def test_is_read_again_when_asked(self, board: Board, what: str, verb: str) -> None:
         session = board.session()
 
         board.as_("coordinator").post(reverse("session_read", args=[session.pk]), {"what": what})
 
-        assert Reading.objects.get().verb == verb
+        assert Reading.objects.get(session=session).verb == verb
 
     def test_is_not_read_for_a_viewer(self, board: Board) -> None:
         assert board.as_("viewer").post(reverse("session_read", args=[board.session().pk])).status_code == 403

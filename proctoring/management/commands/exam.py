@@ -125,6 +125,8 @@ class Command(ConsoleCommand):
             exams.save(exam, vendor_settings=settings, by=find_user(options["by"]), now=datetime.now(UTC))
         except ValidationError as error:
             raise CommandError(validation_text(error, "--set")) from None
+        for sentence in exams.warnings(exam):
+            self.stderr.write(self.style.WARNING(sentence))
         self._say(exam, options)
 
     def _say(self, exam: Exam, options: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from math import isfinite
 from typing import ClassVar
@@ -21,6 +20,7 @@ from proctoring.vendors.base import (
     Basis,
     Capability,
     Checked,
+    ExamConfig,
     Facts,
     HttpRequest,
     HttpResponse,
@@ -88,16 +88,6 @@ class SessionOutcomeUnknown(OutcomeUnknown):
         self.before = before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExamConfig:
-    """An exam configuration. `allows_retakes` is None where that is not known; `note` says why it could not be read."""
-
-    ref: str
-    allows_retakes: bool | None = None
-    note: str = ""
-    raw: JSON = None
-
-
 class CampfireAdapter(Adapter):
     """Exam sessions of one Campfire workspace.
 
@@ -115,6 +105,9 @@ class CampfireAdapter(Adapter):
             Verb.LIST_SESSIONS: Capability(basis=Basis.PAGE, exchanges=0),
             Verb.READ_SESSION: Capability(basis=Basis.PAGE),
             Verb.READ_RESULTS: Capability(basis=Basis.PAGE, note="Multiple-choice assessments only."),
+            Verb.READ_EXAM_CONFIG: Capability(
+                basis=Basis.DOCUMENTED, exchanges=0, note="For “allowRetakes”, which no session carries."
+            ),
             Verb.SUBMIT_RESPONSES: Capability(
                 basis=Basis.PAGE, repeat=Repeat.NEVER, exchanges=3, note="Multiple-choice assessments only."
             ),
@@ -161,15 +154,8 @@ class CampfireAdapter(Adapter):
     def read_results(self, ref: str) -> SessionSnapshot:
         return session_read(self._read(self._get(_path(RESULTS, ref))), ref)
 
-    def exam_config(self, config_id: str) -> ExamConfig:
-        """Whether sessions of this configuration may be retaken. Raises no VendorError: `note` holds its words."""
-        try:
-            reply = self._read(self._get(_path(EXAM_CONFIG, config_id)))
-        except VendorError as error:
-            return ExamConfig(ref=config_id, note=error.message)
-        inner = reply.get("examConfig")
-        config = inner if isinstance(inner, dict) else reply
-        return ExamConfig(ref=config_id, allows_retakes=_claim(config.get("allowRetakes")), raw=reply)
+    def read_exam_config(self, ref: str) -> ExamConfig:
+        return exam_config_read(self._read(self._get(_path(EXAM_CONFIG, ref))), ref)
 
     # -- changing: read, check, effect, read
 
@@ -503,6 +489,20 @@ def session_read(reply: Mapping[str, JSON], ref: str) -> SessionSnapshot:
     if not is_session or (told and exam_key(told).casefold() != exam_key(ref).casefold()):
         raise unreadable(HttpResponse(status=200), is_effect=False, what="the session that was asked for")
     return session
+
+
+def exam_config_read(reply: Mapping[str, JSON], ref: str) -> ExamConfig:
+    """The exam configuration `ref` in a reply of its own. Raises Unavailable where the reply holds none, or another one.
+
+    Its fields are documented and what they lie in is not: the configuration itself, or a part of it named `config`.
+    """
+    outer = reply.get("examConfig")
+    config = outer if isinstance(outer, dict) else reply
+    told, parts = _text(config.get("id")), (_object(config.get("config")), config)
+    claims = [claim for part in parts if (claim := _claim(part.get("allowRetakes"))) is not None]
+    if not (told or claims) or (told and told.casefold() != ref.casefold()):
+        raise unreadable(HttpResponse(status=200), is_effect=False, what="the exam configuration that was asked for")
+    return ExamConfig(ref=ref, allows_retakes=claims[0] if claims else None, raw=dict(reply))
 
 
 def session_snapshot(entry: Mapping[str, JSON], ref: str = "") -> SessionSnapshot:

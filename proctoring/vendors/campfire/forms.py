@@ -65,7 +65,7 @@ class ExamForm(VendorForm):
         unset="Not known",
         yes="Yes: multi-attempt sessions",
         no="No",
-        help_text="Counts where the exam configuration cannot be read. No refuses retakes, “not known” warns before one.",
+        help_text="Counts where Campfire’s exam configuration does not say. No refuses retakes, “not known” warns first.",
     )
 
 

@@ -616,6 +616,13 @@ class CampfireSimulator(Simulator):
                 self._add_config,
                 (Parameter("name", "Name", "Autumn sitting"), Parameter("allow_retakes", "Retakes", "no", YES_NO)),
             ),
+            Control(
+                "set_exam_config",
+                "Change an exam config",
+                "Whether it says that retakes are allowed; its sessions stay as they are.",
+                self._set_config,
+                (Parameter("exam_config_id", "Exam config"), Parameter("allow_retakes", "Retakes", "yes", YES_NO)),
+            ),
         )
 
     def _session_controls(self) -> Sequence[Control]:
@@ -680,6 +687,12 @@ class CampfireSimulator(Simulator):
         id = str(uuid4())
         self._put_config(id, self.DEMO_EXAM, values["name"], allows_retakes=values["allow_retakes"] == "yes")
         return {"exam_config_id": id}
+
+    def _set_config(self, values: Mapping[str, str]) -> Document:
+        config = self._existing("exam_configs", "exam config", values["exam_config_id"])
+        changed = {**config["config"], "allowRetakes": values["allow_retakes"] == "yes"}
+        self.store.put("exam_configs", config["id"], {**config, "config": changed})
+        return {"exam_config_id": config["id"], **changed}
 
     def _add_session(self, values: Mapping[str, str]) -> Document:
         names = ("exam_config_id", "name", "user_id", "student_id", "maturity", "answers")

@@ -794,8 +794,11 @@ class TestExamConfig:
         [
             ({"allowRetakes": True}, True),
             ({"examConfig": {"allowRetakes": False}}, False),
+            ({"examConfig": {"id": "config-1", "config": {"allowRetakes": False}}}, False),
+            ({"id": "CONFIG-1", "config": {"allowRetakes": True}}, True),
             ({"allowRetakes": "false"}, False),
-            ({"allowRetakes": None}, None),
+            ({"id": "config-1", "allowRetakes": None}, None),
+            ({"id": "config-1", "allowRetakes": "sometimes"}, None),
             ({"id": "config-1"}, None),
         ],
     )
@@ -804,15 +807,17 @@ class TestExamConfig:
     ) -> None:
         vendor.answers["config"] = ok(body)
 
-        assert adapter.exam_config("config-1").allows_retakes is allows_retakes
+        assert adapter.read_exam_config("config-1").allows_retakes is allows_retakes
         assert (vendor.seen[0].method, vendor.seen[0].path) == ("GET", "/api/exam-config/config-1")
 
-    def test_does_not_know_where_it_cannot_be_read(self, vendor: Vendor, adapter: CampfireAdapter) -> None:
-        vendor.answers["config"] = (404, "application/json", b'{"message": "no such config"}')
+    @pytest.mark.parametrize("body", [{}, {"examConfig": None}, {"id": "config-2", "allowRetakes": True}])
+    def test_believes_no_reply_that_is_not_this_configuration(
+        self, vendor: Vendor, adapter: CampfireAdapter, body: dict[str, Any]
+    ) -> None:
+        vendor.answers["config"] = ok(body)
 
-        config = adapter.exam_config("config-1")
-
-        assert (config.allows_retakes, config.note) == (None, "no such config")
+        with pytest.raises(errors.Unavailable, match="exam configuration"):
+            adapter.read_exam_config("config-1")
 
 
 class TestAccount:

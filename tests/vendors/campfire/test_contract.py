@@ -8,6 +8,7 @@ from uuid import UUID
 from proctoring.sandbox.simulator import Document
 from proctoring.vendors.base import (
     Checked,
+    ExamConfig,
     Response,
     SessionOrder,
     SessionPage,
@@ -147,6 +148,14 @@ def read_results(ref: str = "") -> Act:
     return lambda stage: stage.adapter.read_results(ref or stage.noted["order"].ref)
 
 
+def read_config(ref: str) -> Act:
+    return lambda stage: stage.adapter.read_exam_config(ref)
+
+
+def is_config(stage: Stage, found: ExamConfig) -> None:
+    assert (found.ref, found.allows_retakes) == (MANY_ATTEMPTS, True)
+
+
 def is_read(stage: Stage, found: SessionSnapshot) -> None:
     there = session(stage)
     assert (found.ref, found.state, found.name) == (there["id"], SessionState.COMPLETE, there["name"])
@@ -199,6 +208,14 @@ class TestCampfire(AdapterContract):
             call=read_results(),
             check=is_read,
             refusals={"old-keys": OLD_KEYS, "vanished": VANISHED},
+        ),
+        Verb.READ_EXAM_CONFIG: Scenario(
+            call=read_config(MANY_ATTEMPTS),
+            check=is_config,
+            refusals={
+                "old-keys": OLD_KEYS,
+                "nowhere": Refusal(call=read_config(NOWHERE), says=Said.REJECTED, words="no such exam config"),
+            },
         ),
         Verb.SUBMIT_RESPONSES: Scenario(
             prepare=one("Robin Roe"),
