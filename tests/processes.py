@@ -88,7 +88,7 @@ def scheduler(**values: str) -> Any:
     return running("-m", "celery", "-A", "config", "beat", "--loglevel", "WARNING", "--pidfile=", **values)
 
 
-def eventually(claim: Callable[[], bool], *, seconds: float = 30.0, every: float = 0.1) -> bool:
+def eventually(claim: Callable[[], bool], *, seconds: float = 60.0, every: float = 0.1) -> bool:
     """Whether a claim becomes true in time."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

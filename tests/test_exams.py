@@ -30,6 +30,28 @@ def unsaved(account: Account, **values: Any) -> Exam:
     return Exam(**{"team": account.team, "account": account, "title": "Widgets", **values})
 
 
+class TestWarnings:
+    def test_name_the_field_that_holds_the_exams_own_secret_and_do_not_show_it(self, team: Team) -> None:
+        account = factories.make_account(team, vendor="cirrus")
+        exam = unsaved(account, instructions="Sit down, type sunflower, begin.", settings={"pin": "sunflower"})
+
+        (sentence,) = exams.warnings(exam)
+
+        assert "“Instructions for candidates” holds this exam's own “PIN”" in sentence
+        assert "sunflower" not in sentence
+
+    def test_name_the_field_that_seems_to_hold_a_code(self, account: Account) -> None:
+        (sentence,) = exams.warnings(unsaved(account, title="Widgets (PIN 4711)", instructions="Be on time."))
+
+        assert "“Title” seems to give away a code, after the word “PIN”" in sentence
+        assert "4711" not in sentence
+
+    def test_are_none_where_a_code_is_only_spoken_of(self, account: Account) -> None:
+        text = "You will be asked for a PIN. Your invigilator hands it out."
+
+        assert exams.warnings(unsaved(account, instructions=text, settings={"pin": ""})) == []
+
+
 class TestSave:
     def test_keeps_a_new_exam_with_its_vendors_settings_and_a_journal_row(self, account: Account) -> None:
         exam = exams.save(unsaved(account), vendor_settings={"external_id": "none"}, by=None, now=NOW)

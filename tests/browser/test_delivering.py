@@ -23,7 +23,7 @@ BAD_LINE = "Bo,Ek,bo at example.org\n"
 
 
 def progress(page: Page) -> Locator:
-    return page.get_by_role("progressbar", name="Settled")
+    return page.get_by_role("progressbar", name="Progress")
 
 
 def take_links(page: Page) -> Locator:
