@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -37,6 +38,18 @@ class TestTheBrokerInFiles:
         assert looks == [True]
         assert channel._get("celery") == {"body": "drain 7"}
         assert is_empty(channel)
+
+    def test_waits_for_a_table_of_queues_that_another_process_is_writing(self, channel: Any, tmp_path: Path) -> None:
+        table = tmp_path / "control" / "celery.exchange"
+        table.parent.mkdir()
+        table.write_text("")
+        writer = threading.Timer(0.2, table.write_text, ['[["celery", "", "celery"]]'])
+        writer.start()
+
+        channel._queue_bind("celery", "celery", "", "celery")
+
+        assert [row.queue for row in channel.get_table("celery")] == ["celery"]
+        writer.join()
 
     def test_keeps_the_order_and_the_queues_apart(self, channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         times = iter([1.0, 2.0, 3.0])

@@ -32,41 +32,65 @@ def drain(
 ) -> int:
     """Works off the account until nothing is due, it is full, the slice of time is over or we stop. Returns the calls made."""
     ends = time.monotonic() + (settings.DRAIN_SECONDS if seconds is None else seconds)
+    line = _line(account_id, worker.rpartition(":")[0], verbs)
+    returned: tuple[Claim, Outcome] | None = None
     calls = 0
-    lines = _lines(account_id, worker.rpartition(":")[0], verbs)
-    while not should_stop():
-        if time.monotonic() >= ends:
-            wake(account_id)
+    while True:
+        is_over = time.monotonic() >= ends
+        goes_on = not is_over and not should_stop()
+        if not goes_on and returned is None:
             break
-        claim = lines.claims.ask(calls % READ_EVERY == READ_EVERY - 1)
-        if isinstance(claim, Idle):
-            wait = claim.wait_seconds
-            if wait is None or wait > SHORT_WAIT_SECONDS or time.monotonic() + wait >= ends:
-                break
-            time.sleep(wait)
-            continue
-        lines.outcomes.ask((claim, perform(claim, verbs)))
-        calls += 1
+        claim = line.ask(_Turn(returned, goes_on, prefers_reading=calls % READ_EVERY == READ_EVERY - 1))
+        returned = None
+        if isinstance(claim, Claim):
+            returned = claim, perform(claim, verbs)
+            calls += 1
+        elif not _is_worth_a_wait(claim, ends):
+            break
+    if is_over:
+        wake(account_id)
     return calls
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """Where this process's threads get an account's claims and bring what came of them: one transaction for all who are there."""
+def _is_worth_a_wait(idle: Idle, ends: float) -> bool:
+    """Waits where the next call is due soon; a longer wait is left to the sweep."""
+    wait = idle.wait_seconds
+    if wait is None or wait > SHORT_WAIT_SECONDS or time.monotonic() + wait >= ends:
+        return False
+    time.sleep(wait)
+    return True
 
-    claims: Line[bool, Claim | Idle]  # asked with whether a reading is preferred
-    outcomes: Line[tuple[Claim, Outcome], bool]
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A thread at the database: what it brings back, and whether it wants the next call."""
+
+    returned: tuple[Claim, Outcome] | None
+    wants_more: bool
+    prefers_reading: bool
 
 
 @lru_cache(maxsize=1024)
-def _lines(account_id: int, worker: str, verbs: Verbs) -> _Lines:
-    def claim(prefer_reading: Sequence[bool]) -> Sequence[Claim | Idle]:
-        claims = claim_many(account_id, most=len(prefer_reading), worker=worker, prefers_reading=any(prefer_reading))
-        if isinstance(claims, Idle):
-            return [claims] * len(prefer_reading)
-        return [*claims, *[Idle(0.0)] * (len(prefer_reading) - len(claims))]  # who got none asks again
+def _line(account_id: int, worker: str, verbs: Verbs) -> Line[_Turn, Claim | Idle]:
+    """Where this process's threads settle and claim for an account: one transaction each for all who are there."""
 
-    return _Lines(Line(claim), Line(lambda returned: settle_many(returned, verbs)))
+    def serve(turns: Sequence[_Turn]) -> list[Claim | Idle]:
+        if returned := [turn.returned for turn in turns if turn.returned is not None]:
+            settle_many(returned, verbs)
+        wanting = [turn for turn in turns if turn.wants_more]
+        claims = iter(_claim_for(wanting))
+        return [next(claims) if turn.wants_more else Idle() for turn in turns]
+
+    def _claim_for(turns: Sequence[_Turn]) -> Sequence[Claim | Idle]:
+        if not turns:
+            return []
+        prefers_reading = any(turn.prefers_reading for turn in turns)
+        claims = claim_many(account_id, most=len(turns), worker=worker, prefers_reading=prefers_reading)
+        if isinstance(claims, Idle):
+            return [claims] * len(turns)
+        return [*claims, *[Idle(0.0)] * (len(turns) - len(claims))]  # who got none asks again
+
+    return Line(serve)
 
 
 def sweep() -> int:
