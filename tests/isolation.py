@@ -11,3 +11,8 @@ os.environ["TEST_VAR_DIR"] = _root
 os.environ["VAR_DIR"] = str(Path(_root) / _worker)
 for name in ("PORT", "SITE_URL", "DEBUG", "SANDBOX_PORT", "EMAIL_URL"):
     os.environ.pop(name, None)
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Twice the cores: half of its time a test waits, for a deadline or another process. In CI the usual one for each."""
+    return None if os.environ.get("CI") else 2 * (os.cpu_count() or 1)
