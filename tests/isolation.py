@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _root = os.environ.get("TEST_VAR_DIR") or str(
     Path(os.environ.get("VAR_DIR") or Path(__file__).parent.parent / "var") / "test"
@@ -13,6 +15,7 @@ for name in ("PORT", "SITE_URL", "DEBUG", "SANDBOX_PORT", "EMAIL_URL"):
     os.environ.pop(name, None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """Twice the cores: half of its time a test waits, for a deadline or another process. In CI the usual one for each."""
     return None if os.environ.get("CI") else 2 * (os.cpu_count() or 1)
