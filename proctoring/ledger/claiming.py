@@ -81,12 +81,6 @@ def claim_many(
         return tuple(claims) or Idle()
 
 
-def claim_next(account_id: int, *, worker: str = "", prefers_reading: bool = False) -> Claim | Idle:
-    """Takes the next due group of the account."""
-    claims = claim_many(account_id, most=1, worker=worker, prefers_reading=prefers_reading)
-    return claims if isinstance(claims, Idle) else claims[0]
-
-
 def _claims(
     account: Account, now: datetime, worker: str, under_way: list[str], most: int, prefers_reading: bool
 ) -> list[Claim]:
@@ -97,7 +91,7 @@ def _claims(
     shut = _shut_verbs(account, under_way)
     claims = _claim_readings(account, now, worker, shut, 1) if prefers_reading else []
     claims += _claim_actions(account, now, worker, shut, most - len(claims))
-    return claims or _claim_readings(account, now, worker, shut, 1)
+    return claims or _claim_readings(account, now, worker, shut, most)
 
 
 def _room(account: Account, under_way: int) -> int:

@@ -9,6 +9,7 @@ import socketserver
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet: the request log is a page of its own."""
 
 
-class Port:
+class Port(ABC):
     """A listener that can be closed and opened again at the same number."""
 
     def __init__(self, host: str, number: int, stopping: threading.Event) -> None:
@@ -148,8 +149,9 @@ class Port:
                 listener.close()
             return listener
 
+    @abstractmethod
     def serve(self, handler: Handler) -> None:
-        raise NotImplementedError
+        """Answers the request that the handler holds."""
 
 
 class VendorPort(Port):

@@ -94,5 +94,6 @@ def web_link(url: str) -> str:
 
 
 @register.filter
-def percent_of(part: int, whole: int) -> int:
-    return 100 * part // whole if whole else 0
+def percent_of(part: int, whole: int) -> str:
+    """For a style: with a point whatever the language, and so fine that parts of a whole leave no gap."""
+    return f"{100 * part / whole if whole else 0:.2f}"

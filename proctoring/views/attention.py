@@ -306,9 +306,7 @@ def attention_step(request: ConsoleRequest, action: UUID, step: str) -> HttpResp
     row, chosen = _action(request, action), _step(step)
     back = next_url(request, "attention")
     if sentence := attention.why_not(row, chosen, request.user):
-        if not policy.may(request.user.role_in(row.team_id), attention.RIGHTS[chosen]):
-            raise PermissionDenied(f"{sentence} {whom_to_ask(row.team_id, attention.RIGHTS[chosen])}")
-        messages.warning(request, f"{_name(row)}: {sentence}")
+        _turn_away(request, row.team_id, attention.RIGHTS[chosen], name=_name(row), sentence=sentence)
         return redirect(back)
     parts = _forms(row, chosen, request.POST if request.method == "POST" else None)
     answers = [part.is_valid() for part in parts]  # each, so that every form says what is wrong with it
@@ -387,6 +385,13 @@ def _warning(action: Action, step: Step) -> str:
     return ""
 
 
+def _turn_away(request: ConsoleRequest, team_id: int, right: Right, *, name: str, sentence: str) -> None:
+    """Leaves the sentence for the next page. Raises PermissionDenied where a right is what is missing."""
+    if not policy.may(request.user.role_in(team_id), right):
+        raise PermissionDenied(f"{sentence} {whom_to_ask(team_id, right)}")
+    messages.warning(request, f"{name}: {sentence}")
+
+
 # --- a link that is missing -------------------------------------------------------------------------------------------
 
 
@@ -400,9 +405,9 @@ def attention_link(request: ConsoleRequest, delivery: UUID, step: str) -> HttpRe
         raise Http404
     chosen, back = LinkStep(step), next_url(request, "attention")
     if sentence := attention.why_no_link(row, chosen, request.user):
-        if not policy.may(request.user.role_in(row.team_id), attention.LINK_RIGHTS[chosen]):
-            raise PermissionDenied(f"{sentence} {whom_to_ask(row.team_id, attention.LINK_RIGHTS[chosen])}")
-        messages.warning(request, f"{row.candidate} · {row.exam}: {sentence}")
+        _turn_away(
+            request, row.team_id, attention.LINK_RIGHTS[chosen], name=f"{row.candidate} · {row.exam}", sentence=sentence
+        )
         return redirect(back)
     parts = _link_forms(row, chosen, request.POST if request.method == "POST" else None)
     answers = [part.is_valid() for part in parts]

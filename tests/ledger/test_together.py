@@ -14,9 +14,9 @@ from proctoring.ledger import settling, statements
 from proctoring.ledger.claiming import Claim, claim_many
 from proctoring.ledger.lines import Line
 from proctoring.ledger.performing import Outcome, perform
-from proctoring.models import Account, Action, Call, Delivery, JournalEntry
+from proctoring.models import Account, Action, Call, Delivery, JournalEntry, Reading, Session
 from proctoring.verbs import VERBS
-from tests.world import World
+from tests.world import World, now
 
 
 def _in_threads(asks: Sequence[Callable[[], Any]]) -> None:
@@ -91,6 +91,10 @@ def _claims(world: World, most: int) -> tuple[Claim, ...]:
     return claims
 
 
+def _session(world: World, number: int) -> Session:
+    return Session.objects.create(team=world.team, account=world.account, ref=f"session-{number}")
+
+
 class TestClaimMany:
     def test_takes_as_many_as_asked_for_in_order(self, world: World) -> None:
         world.deliver(4)
@@ -123,6 +127,15 @@ class TestClaimMany:
         Account.objects.update(**values)
 
         assert len(_claims(world, 3)) == 1
+
+    def test_takes_several_readings_where_nothing_is_to_be_done(self, world: World) -> None:
+        for number in range(3):
+            Reading.objects.create(
+                account=world.account, verb="list_sessions", due_at=now(), session=_session(world, number)
+            )
+
+        assert [claim.kind for claim in _claims(world, 2)] == ["read", "read"]
+        assert Reading.objects.filter(due_at__lte=now()).count() == 1
 
     def test_leaves_out_what_was_cancelled_meanwhile(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         world.deliver(2)

@@ -61,7 +61,7 @@ class TestBatch:
         page = page_of(office.as_("lead"), batch)
 
         assert "1 of 4 finished, 2 need you" in page
-        assert '<span style="width: 25%"></span><span class="is-stopped" style="width: 50%"></span>' in page
+        assert '<span style="width: 25.00%"></span><span class="is-stopped" style="width: 50.00%"></span>' in page
 
     def test_never_holds_a_proctor_link(self, office: Office) -> None:
         batch = office.batch(1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proctoring.models import ActionState
+from proctoring.templatetags.console import percent_of
 from proctoring.views import words
 
 
@@ -25,3 +26,10 @@ class TestProgress:
         whole = {state.value: counts.get(state.value, 0) for state in ActionState} | {"total": sum(counts.values())}
 
         assert words.progress(whole).headline == headline
+
+
+def test_the_parts_of_a_bar_leave_no_gap() -> None:
+    parts = [float(percent_of(part, 3)) for part in (1, 2)]
+
+    assert sum(parts) == pytest.approx(100, abs=0.02)
+    assert percent_of(0, 0) == "0.00"
