@@ -118,7 +118,8 @@ class TestKinds:
         with pytest.raises(requests.ReadTimeout):
             add(sandbox, timeout=0.1)
 
-        assert eventually(lambda: sandbox.load("counter")["under_way"] == 0)
+        # A client that leaves so soon may be gone before it is noticed that it came.
+        assert eventually(lambda: bool(sandbox.requests("counter")) and sandbox.load("counter")["under_way"] == 0)
         assert things(sandbox) == (["a"] if kind in EFFECT_DONE else [])
         assert sandbox.requests("counter")[-1]["status"] is None
 
