@@ -123,6 +123,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=40), "timeout": 10},
         "connect_timeout": 5,
         "server_side_binding": True,
+        # A statement that came five times is parsed and planned no more.
+        "prepare_threshold": 5 if env.bool("DATABASE_PREPARED_STATEMENTS", default=True) else None,
     }
 DATABASES = {"default": _database}
 

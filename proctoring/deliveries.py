@@ -149,7 +149,7 @@ def _ask(
     ordered = sorted(rows, key=lambda row: row.person.reference)
     wanted = {row.key: _delivery(exam, row, plan, _is_arranged(row, ticked), now) for row in ordered}
     # A second press at the same moment: the unique constraint lets one of the two rows in, and the other is skipped.
-    Delivery.objects.bulk_create(wanted.values(), batch_size=planning.CHUNK, ignore_conflicts=True)
+    sql.execute_many(sql.inserting(Delivery, wanted.values(), or_skip=True))
     made = _existing(Delivery, [delivery.pk for delivery in wanted.values()])
     asked = [row for row in ordered if wanted[row.key].pk in made]
     if not asked:
@@ -248,14 +248,21 @@ _REFERENCE = (
 
 def apply_created(action: Action, created: Created, *, now: datetime) -> None:
     """Writes what the vendor created: its ids and links, and its id for the candidate at this account."""
-    delivery_id, requested = cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value
-    links = [encrypt(link) if link else "" for link in (created.take_url, created.proctor_url)]
-    row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
-    statements: list[sql.Statement] = [(_CREATED, [[*row, delivery_id, requested]])]
-    if created.person_ref:
-        candidate_id = UUID(action.payload["order"]["person"]["reference"])
-        statements.append((_REFERENCE, [[candidate_id, action.account_id, created.person_ref, delivery_id, now]]))
-    sql.execute_many(*statements)
+    sql.execute_many(*writing_created([(action, created, now)]))
+
+
+def writing_created(all_created: Sequence[tuple[Action, Created, datetime]]) -> list[sql.Statement]:
+    """`apply_created` of many, as SQL."""
+    deliveries, references = [], []
+    for action, created, now in all_created:
+        delivery_id, requested = cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value
+        links = [encrypt(link) if link else "" for link in (created.take_url, created.proctor_url)]
+        row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
+        deliveries.append([*row, delivery_id, requested])
+        if created.person_ref:
+            candidate_id = UUID(action.payload["order"]["person"]["reference"])
+            references.append([candidate_id, action.account_id, created.person_ref, delivery_id, now])
+    return [(_CREATED, deliveries), (_REFERENCE, references)]
 
 
 def apply_reissued(action: Action, created: Created, *, now: datetime) -> None:

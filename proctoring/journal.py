@@ -115,10 +115,6 @@ def action_entry(
     )
 
 
-_COLUMNS = tuple(field.attname for field in JournalEntry._meta.concrete_fields)
-_INSERT = sql.insert_sql(JournalEntry, _COLUMNS)
-
-
 def record_all(entries: Iterable[JournalEntry]) -> None:
     """Writes entries, in the caller's transaction."""
     sql.execute_many(inserting(entries))
@@ -126,12 +122,7 @@ def record_all(entries: Iterable[JournalEntry]) -> None:
 
 def inserting(entries: Iterable[JournalEntry]) -> sql.Statement:
     """The statement that writes entries, for who has more to send with it."""
-    return _INSERT, [_row(entry) for entry in entries]
-
-
-def _row(entry: JournalEntry) -> list[Any]:
-    row = {name: getattr(entry, name) for name in _COLUMNS}
-    return list((row | {"facts": sql.json(JournalEntry, "facts", entry.facts)}).values())
+    return sql.inserting(JournalEntry, entries)
 
 
 def words(event: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from proctoring import deliveries, exams, invitations, sessions, values
-from proctoring.ledger import Entry, Looked, Settled, Verbs
+from proctoring import deliveries, exams, invitations, sessions, sql, values
+from proctoring.ledger import Done, Entry, Looked, Settled, Verbs
 from proctoring.models import Action
 from proctoring.vendors.base import (
     Adapter,
@@ -64,6 +64,10 @@ def _looked(item: LookUp) -> Looked:
 
 def _apply_created(action: Action, settled: Settled, *, now: datetime) -> None:
     deliveries.apply_created(action, settled.value, now=now)
+
+
+def _writing_created(done: Sequence[Done]) -> list[sql.Statement]:
+    return deliveries.writing_created([(item.action, item.settled.value, item.at) for item in done])
 
 
 def _reissue_link(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
@@ -169,7 +173,9 @@ VERBS = Verbs(
     effects={
         Verb.SEND_MESSAGE: Entry(perform=_send_message, apply=_apply_message),
         Verb.REISSUE_LINK: Entry(perform=_reissue_link, apply=_apply_reissued),
-        Verb.CREATE_DELIVERIES: Entry(perform=_create_deliveries, apply=_apply_created, look_up=_find_deliveries),
+        Verb.CREATE_DELIVERIES: Entry(
+            perform=_create_deliveries, apply=_apply_created, writing=_writing_created, look_up=_find_deliveries
+        ),
         Verb.CREATE_EXAM: Entry(perform=_create_exam, apply=_apply_exam, look_up=_find_exam),
         Verb.UPDATE_EXAM: Entry(perform=_update_exam, apply=_apply_exam),
         **{verb: _session_verb(verb) for verb in sessions.VERBS},

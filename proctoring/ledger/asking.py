@@ -10,7 +10,7 @@ from uuid import UUID, uuid4, uuid5
 
 from django.db import models, transaction
 
-from proctoring import journal, policy
+from proctoring import journal, policy, sql
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Batch, Delivery, Exam, Invitation, Session, User
 from proctoring.vendors.base import Verb
@@ -65,7 +65,7 @@ def request(
         for draft in drafts
     ]
     with transaction.atomic():
-        Action.objects.bulk_create(actions, batch_size=500)
+        sql.execute_many(sql.inserting(Action, actions))
         wake(account.pk, calls=min(len({action.group for action in actions}), account.calls_at_once))
     return actions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -69,46 +70,101 @@ def claim_many(
     What is only to be read comes after what is to be done, unless `prefers_reading`.
     """
     with sql.transact():
-        account = statements.lock_account(account_id)
-        if account is None:
-            return Idle()
-        now, under_way = statements.under_way(account_id)
-        if (idle := _hindrance(account, now, len(under_way))) is not None:
-            return idle
-        claims = _claims(account, now, worker, under_way, min(most, _room(account, len(under_way))), prefers_reading)
-        if claims:
-            _advance_pace(account, now)
-        return tuple(claims) or Idle()
+        _, sight = statements.look(account_id, most)
+        return claim(sight, most=most, worker=worker, prefers_reading=prefers_reading)
 
 
-def _claims(
-    account: Account, now: datetime, worker: str, under_way: list[str], most: int, prefers_reading: bool
-) -> list[Claim]:
-    if (check := _claim_check(account, now, worker)) is not None:
+def claim(
+    sight: statements.Sight | None, *, most: int, worker: str, prefers_reading: bool, behind: Sequence[UUID] = ()
+) -> tuple[Claim, ...] | Idle:
+    """`claim_many` of what is in sight, in the transaction that looked.
+
+    Where the account is full, calls are claimed `behind` those of this process that are at the vendor.
+    """
+    if sight is None:
+        return Idle()
+    places = [*[None] * _room(sight), *([] if _is_one_by_one(sight.account) else behind)][:most]
+    if not places:
+        return Idle()
+    if (idle := _hindrance(sight)) is not None:
+        return idle
+    claims = _claims(sight, _Opening(sight.account, sight.now, worker, iter(places)), len(places), prefers_reading)
+    if claims:
+        _advance_pace(sight.account, sight.now)
+    return tuple(claims) or Idle()
+
+
+def _claims(sight: statements.Sight, opening: _Opening, most: int, prefers_reading: bool) -> list[Claim]:
+    account = sight.account
+    if (check := _claim_check(opening)) is not None:
         return [check]
     if account.is_paused and not account.is_probing:
         return []
-    shut = _shut_verbs(account, under_way)
-    claims = _claim_readings(account, now, worker, shut, 1) if prefers_reading else []
-    claims += _claim_actions(account, now, worker, shut, most - len(claims))
-    return claims or _claim_readings(account, now, worker, shut, most)
+    shut = _shut_verbs(sight)
+    claims = _claim_readings(opening, shut, 1) if prefers_reading else []
+    claims += _claim_actions(sight, opening, shut, most - len(claims))
+    return claims or _claim_readings(opening, shut, most)
 
 
-def _room(account: Account, under_way: int) -> int:
-    """How many calls may begin now. One alone where the next depends on it: a pace, or a verb on probation."""
-    if account.is_probing or account.calls_per_minute or account.paused_verbs:
-        return 1
-    return account.calls_at_once - under_way
+def _room(sight: statements.Sight) -> int:
+    """How many calls may begin now."""
+    account = sight.account
+    free = (1 if account.is_probing else account.calls_at_once) - len(sight.under_way)
+    return max(0, min(free, 1) if _is_one_by_one(account) else free)
 
 
-def _hindrance(account: Account, now: datetime, under_way: int) -> Idle | None:
-    if under_way >= (1 if account.is_probing else account.calls_at_once):
-        return Idle()
+def _is_one_by_one(account: Account) -> bool:
+    """Whether the next call depends on this one: a probe, a pace, or a verb on probation."""
+    return bool(account.is_probing or account.calls_per_minute or account.paused_verbs)
+
+
+def _hindrance(sight: statements.Sight) -> Idle | None:
+    account, now = sight.account, sight.now
     if account.next_call_at is not None and account.next_call_at > now:
         return Idle((account.next_call_at - now).total_seconds())
     if account.is_paused and not account.is_probing and account.check_due_at is None:
         return Idle()
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What the calls of one turn have in common, and the place of each: its own, or behind another call."""
+
+    account: Account
+    now: datetime
+    worker: str
+    places: Iterator[UUID | None]
+
+    def call(self, verb: Verb, *, group: UUID | None = None, is_repeat: bool = False) -> Call:
+        capability = registry.capability(self.account.vendor, verb)
+        exchanges = (capability.exchanges if capability else 1) or ALL_PAGES_EXCHANGES
+        seconds = settings.CALL_DEADLINE_SECONDS * exchanges + settings.LEASE_MARGIN_SECONDS
+        return Call(
+            id=uuid4(),
+            account=self.account,
+            behind=next(self.places),
+            verb=verb,
+            group=group,
+            is_effect=verb.is_effect,
+            is_repeat=is_repeat,
+            worker=self.worker[:150],
+            claimed_at=self.now,
+            lease_until=self.now + timedelta(seconds=seconds),
+        )
+
+    def claim(
+        self, call: Call, kind: Kind, verb: Verb, actions: tuple[Action, ...] = (), reading: Reading | None = None
+    ) -> Claim:
+        return Claim(
+            call=call,
+            account=self.account,
+            kind=kind,
+            verb=verb,
+            actions=actions,
+            claimed=time.monotonic(),
+            reading=reading,
+        )
 
 
 def _advance_pace(account: Account, now: datetime) -> None:
@@ -117,61 +173,67 @@ def _advance_pace(account: Account, now: datetime) -> None:
         Account.objects.filter(pk=account.pk).update(next_call_at=now + step)
 
 
-def _claim_check(account: Account, now: datetime, worker: str) -> Claim | None:
-    if account.check_due_at is None or account.check_due_at > now:
+def _claim_check(opening: _Opening) -> Claim | None:
+    account = opening.account
+    if account.check_due_at is None or account.check_due_at > opening.now:
         return None
     Account.objects.filter(pk=account.pk).update(check_due_at=None)
-    call = _new_call(account, Verb.CHECK, now, worker)
+    call = opening.call(Verb.CHECK)
     statements.open_calls([call])
-    return _claim(call, account, Kind.CHECK, Verb.CHECK, ())
+    return opening.claim(call, Kind.CHECK, Verb.CHECK)
 
 
-def _claim_actions(account: Account, now: datetime, worker: str, shut: list[str], most: int) -> list[Claim]:
+def _claim_actions(sight: statements.Sight, opening: _Opening, shut: list[str], most: int) -> list[Claim]:
     """What is to be looked up first, then what is to be done."""
     if most < 1:
         return []
-    looks, groups = statements.due(account.pk, now, shut, most)
-    unknown = Action.objects.in_bulk(looks)
-    claims = [claim for pk in looks if (claim := _claim_look_up(unknown[pk], account, now, worker, shut))]
-    return claims + _claim_effects(groups[: most - len(claims)], account, now, worker)
+    looks = [_claim_look_up(action, opening, shut) for action in sight.looks[:most]]
+    claims = [claim for claim in looks if claim is not None]
+    queued = statements.look_past(sight.account.pk, shut, most) if shut else sight.queued
+    return claims + _claim_effects(queued, opening, most - len(claims))
 
 
-def _claim_readings(account: Account, now: datetime, worker: str, shut: list[str], most: int) -> list[Claim]:
+def _claim_readings(opening: _Opening, shut: list[str], most: int) -> list[Claim]:
     """Takes up what is to be read; its next turn is put off past the lease, so that a lost one comes back by itself."""
-    due = Reading.objects.filter(account=account, due_at__lte=now).exclude(verb__in=shut).order_by("due_at", "id")
-    return [_claim_reading(reading, account, now, worker) for reading in due[:most]]
+    due = Reading.objects.filter(account=opening.account, due_at__lte=opening.now)
+    return [_claim_reading(reading, opening) for reading in due.exclude(verb__in=shut).order_by("due_at", "id")[:most]]
 
 
-def _claim_reading(reading: Reading, account: Account, now: datetime, worker: str) -> Claim:
-    call = _new_call(account, Verb(reading.verb), now, worker)
+def _claim_reading(reading: Reading, opening: _Opening) -> Claim:
+    call = opening.call(Verb(reading.verb))
     statements.open_calls([call])
     Reading.objects.filter(pk=reading.pk).update(due_at=call.lease_until, tries=F("tries") + 1)
     reading.tries += 1
-    return _claim(call, account, Kind.READ, Verb(reading.verb), (), reading)
+    return opening.claim(call, Kind.READ, Verb(reading.verb), reading=reading)
 
 
-def _claim_look_up(action: Action, account: Account, now: datetime, worker: str, shut: list[str]) -> Claim | None:
+def _claim_look_up(action: Action, opening: _Opening, shut: list[str]) -> Claim | None:
     if LOOKED_UP_BY.get(Verb(action.verb)) in shut:
         return None
     Action.objects.filter(pk=action.pk).update(look_due_at=None)
-    call = _new_call(account, LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK), now, worker, group=action.group)
+    call = opening.call(LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK), group=action.group)
     statements.open_calls([call])
-    return _claim(call, account, Kind.LOOK_UP, Verb(action.verb), (action,))
+    return opening.claim(call, Kind.LOOK_UP, Verb(action.verb), (action,))
 
 
-def _claim_effects(groups: list[UUID], account: Account, now: datetime, worker: str) -> list[Claim]:
-    """One call for each group; what was cancelled between the look and the lock is left out."""
-    members: dict[UUID, list[Action]] = {}
-    for action in statements.lock_groups(groups):
-        members.setdefault(action.group, []).append(action)
+def _claim_effects(queued: list[Action], opening: _Opening, most: int) -> list[Claim]:
+    """One call for each of the first groups."""
+    groups: dict[UUID, list[Action]] = {}
+    for action in queued:
+        groups.setdefault(action.group, []).append(action)
     claims = []
-    for group in filter(members.__contains__, groups):
-        actions = members[group]
+    for group, actions in sorted(groups.items(), key=lambda item: min(_turn(action) for action in item[1]))[:most]:
         verb, is_repeat = Verb(actions[0].verb), any(action.may_have_acted for action in actions)
-        call = _new_call(account, verb, now, worker, group=group, is_repeat=is_repeat)
-        claims.append(_claim(call, account, Kind.EFFECT, verb, tuple(_taken(action, call, now) for action in actions)))
-    statements.open_calls([claim.call for claim in claims], taking=True)
+        call = opening.call(verb, group=group, is_repeat=is_repeat)
+        taken = tuple(_taken(action, call, opening.now) for action in actions)
+        claims.append(opening.claim(call, Kind.EFFECT, verb, taken))
+    if claims:
+        statements.open_calls([claim.call for claim in claims], taking=True)
     return claims
+
+
+def _turn(action: Action) -> tuple[int, datetime, UUID]:
+    return action.priority, action.due_at, action.pk
 
 
 def _taken(action: Action, call: Call, now: datetime) -> Action:
@@ -181,42 +243,10 @@ def _taken(action: Action, call: Call, now: datetime) -> Action:
     return action
 
 
-def _shut_verbs(account: Account, under_way: list[str]) -> list[str]:
+def _shut_verbs(sight: statements.Sight) -> list[str]:
     """Verbs that may not be tried: paused ones, and one on probation while its probe is under way."""
-    return [verb for verb, pause in account.paused_verbs.items() if not pause.get("probing") or verb in under_way]
-
-
-def _new_call(
-    account: Account, verb: Verb, now: datetime, worker: str, *, group: UUID | None = None, is_repeat: bool = False
-) -> Call:
-    capability = registry.capability(account.vendor, verb)
-    exchanges = (capability.exchanges if capability else 1) or ALL_PAGES_EXCHANGES
-    seconds = settings.CALL_DEADLINE_SECONDS * exchanges + settings.LEASE_MARGIN_SECONDS
-    return Call(
-        id=uuid4(),
-        account=account,
-        verb=verb,
-        group=group,
-        is_effect=verb.is_effect,
-        is_repeat=is_repeat,
-        worker=worker[:150],
-        claimed_at=now,
-        lease_until=now + timedelta(seconds=seconds),
-    )
-
-
-def _claim(
-    call: Call, account: Account, kind: Kind, verb: Verb, actions: tuple[Action, ...], reading: Reading | None = None
-) -> Claim:
-    return Claim(
-        call=call,
-        account=account,
-        kind=kind,
-        verb=verb,
-        actions=actions,
-        claimed=time.monotonic(),
-        reading=reading,
-    )
+    pauses = sight.account.paused_verbs
+    return [verb for verb, pause in pauses.items() if not pause.get("probing") or verb in sight.under_way]
 
 
 def open_calls_past_their_lease() -> QuerySet[Call]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from proctoring.ledger.claiming import Claim, Idle, claim_many, open_calls_past_their_lease
+from proctoring.ledger.claiming import Claim, Idle, open_calls_past_their_lease
+from proctoring.ledger.heels import Heels
 from proctoring.ledger.lines import Line
-from proctoring.ledger.performing import Outcome, Verbs, perform
-from proctoring.ledger.settling import bury, settle_many
+from proctoring.ledger.performing import NoPlace, Outcome, Verbs, perform
+from proctoring.ledger.settling import bury
+from proctoring.ledger.turns import take_turn
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Call, Reading
 
@@ -32,7 +35,7 @@ def drain(
 ) -> int:
     """Works off the account until nothing is due, it is full, the slice of time is over or we stop. Returns the calls made."""
     ends = time.monotonic() + (settings.DRAIN_SECONDS if seconds is None else seconds)
-    line = _line(account_id, worker.rpartition(":")[0], verbs)
+    desk = _desk(account_id, worker.rpartition(":")[0], verbs)
     returned: tuple[Claim, Outcome] | None = None
     calls = 0
     while True:
@@ -40,10 +43,10 @@ def drain(
         goes_on = not is_over and not should_stop()
         if not goes_on and returned is None:
             break
-        claim = line.ask(_Turn(returned, goes_on, prefers_reading=calls % READ_EVERY == READ_EVERY - 1))
+        claim = desk.line.ask(_Turn(returned, goes_on, prefers_reading=calls % READ_EVERY == READ_EVERY - 1))
         returned = None
         if isinstance(claim, Claim):
-            returned = claim, perform(claim, verbs)
+            returned = claim, desk.perform(claim, should_stop)
             calls += 1
         elif not _is_worth_a_wait(claim, ends):
             break
@@ -70,27 +73,60 @@ class _Turn:
     prefers_reading: bool
 
 
-@lru_cache(maxsize=1024)
-def _line(account_id: int, worker: str, verbs: Verbs) -> Line[_Turn, Claim | Idle]:
+class _Desk:
     """Where this process's threads settle and claim for an account: one transaction each for all who are there."""
 
-    def serve(turns: Sequence[_Turn]) -> list[Claim | Idle]:
-        if returned := [turn.returned for turn in turns if turn.returned is not None]:
-            settle_many(returned, verbs)
-        wanting = [turn for turn in turns if turn.wants_more]
-        claims = iter(_claim_for(wanting))
-        return [next(claims) if turn.wants_more else Idle() for turn in turns]
+    def __init__(self, account_id: int, worker: str, verbs: Verbs) -> None:
+        self.account_id, self.worker, self.verbs = account_id, worker, verbs
+        self.heels = Heels()
+        self.line: Line[_Turn, Claim | Idle] = Line(self._serve, slack_seconds=self.heels.slack_seconds)
 
-    def _claim_for(turns: Sequence[_Turn]) -> Sequence[Claim | Idle]:
-        if not turns:
-            return []
-        prefers_reading = any(turn.prefers_reading for turn in turns)
-        claims = claim_many(account_id, most=len(turns), worker=worker, prefers_reading=prefers_reading)
+    def perform(self, claim: Claim, should_stop: Callable[[], bool]) -> Outcome:
+        """Asks the vendor, once there is a place for this call. One that would have to wait for long is given back."""
+        call, outcome = claim.call, Outcome()
+        if call.behind is not None:
+            if not self.heels.wait(call.behind) or should_stop():
+                return Outcome(error=NoPlace())
+            self.heels.begin(call.pk)
+        try:
+            outcome = perform(claim, self.verbs)
+        finally:
+            self.heels.end(call.pk, is_well=outcome.answer is not None)
+        return outcome
+
+    def _serve(self, turns: Sequence[_Turn]) -> list[Claim | Idle]:
+        wanting = sum(turn.wants_more for turn in turns)
+        behind = self.heels.reserve(wanting)
+        claims: tuple[Claim, ...] | Idle = Idle()
+        try:
+            claims = self._take_turn(turns, wanting, behind)
+        finally:
+            calls = [] if isinstance(claims, Idle) else [claim.call for claim in claims]
+            self.heels.release(set(behind) - {call.behind for call in calls})
         if isinstance(claims, Idle):
             return [claims] * len(turns)
-        return [*claims, *[Idle(0.0)] * (len(turns) - len(claims))]  # who got none asks again
+        for call in calls:
+            if call.behind is None:
+                self.heels.begin(call.pk)
+        none_left = [Idle(0.0)] * (wanting - len(claims))  # who got none asks again
+        following: Iterator[Claim | Idle] = iter([*claims, *none_left])
+        return [next(following) if turn.wants_more else Idle() for turn in turns]
 
-    return Line(serve)
+    def _take_turn(self, turns: Sequence[_Turn], wanting: int, behind: Sequence[UUID]) -> tuple[Claim, ...] | Idle:
+        return take_turn(
+            self.account_id,
+            self.verbs,
+            [turn.returned for turn in turns if turn.returned is not None],
+            most=wanting,
+            worker=self.worker,
+            prefers_reading=any(turn.prefers_reading for turn in turns if turn.wants_more),
+            behind=behind,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _desk(account_id: int, worker: str, verbs: Verbs) -> _Desk:
+    return _Desk(account_id, worker, verbs)
 
 
 def sweep() -> int:

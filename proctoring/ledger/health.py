@@ -31,6 +31,12 @@ def learn(claim: Claim, error: Exception | None, *, now: datetime, proves_health
         _resume(claim, now)
 
 
+def has_nothing_to_learn(claim: Claim) -> bool:
+    """Whether a success says nothing new: the account was well when the call was claimed."""
+    account = claim.account
+    return not (account.is_paused or account.paused_verbs or account.failures_in_a_row or account.suspicion)
+
+
 def _learn_misconfigured(claim: Claim, error: Misconfigured, now: datetime) -> None:
     if error.suspected and not is_second_suspect(claim, error):
         target = str(claim.actions[0].target_id) if claim.actions else ""

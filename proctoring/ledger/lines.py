@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -30,11 +31,15 @@ class _Ticket(Generic[Q, A]):
 class Line(Generic[Q, A]):
     """The first in line serves all who stand there; who comes meanwhile is served next, by the first of them.
 
-    `serve` gets the requests and returns as many answers, in their order. What it raises, each of them gets.
+    `serve` gets the requests and returns as many answers, in their order. What it raises, each of them gets. It may be
+    put off by `slack_seconds()`, so that more stand there.
     """
 
-    def __init__(self, serve: Callable[[Sequence[Q]], Sequence[A]]) -> None:
+    def __init__(
+        self, serve: Callable[[Sequence[Q]], Sequence[A]], *, slack_seconds: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._serve = serve
+        self._slack_seconds = slack_seconds
         self._lock = threading.Lock()
         self._standing: list[_Ticket[Q, A]] = []
         self._is_busy = False
@@ -51,6 +56,8 @@ class Line(Generic[Q, A]):
         return ticket.result()
 
     def _serve_all(self) -> None:
+        if seconds := self._slack_seconds():
+            time.sleep(seconds)
         with self._lock:
             tickets, self._standing = self._standing, []
         try:

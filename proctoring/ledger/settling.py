@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from proctoring import journal, policy, sql, values
 from proctoring.ledger import health, statements
 from proctoring.ledger.claiming import Claim, Kind
-from proctoring.ledger.performing import DatabaseAway, LeaseLost, Looked, Outcome, Settled, Verbs
+from proctoring.ledger.performing import DatabaseAway, LeaseLost, Looked, NoPlace, Outcome, Settled, Verbs
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Attention, Call, JournalEntry, Reading
 from proctoring.vendors import registry
@@ -36,68 +36,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 READ_TRIES = 3
 NO_CALL = UUID(int=0)
-
-
-def settle_many(returned: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> list[bool]:
-    """Settles what came back at the same moment: what simply succeeded in one transaction, all else each in its own.
-
-    For each, as `settle`: True where it was written, False where the call was no longer ours to settle.
-    """
-    simple = [(claim, outcome) for claim, outcome in returned if _simply_succeeded(claim, outcome, verbs)]
-    together = {claim.call.pk for claim, _ in simple} if _settle_together(simple, verbs) else set()
-    return [claim.call.pk in together or settle(claim, outcome, verbs) for claim, outcome in returned]
-
-
-def _simply_succeeded(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
-    """An effect that every action in it came through, with nothing to be done but to write it down."""
-    if claim.kind is not Kind.EFFECT or outcome.error is not None or verbs.effects[claim.verb].after is not None:
-        return False
-    settled = {item.reference: item for item in _settled(outcome.answer)}
-    return all(
-        (item := settled.get(action.pk)) is not None and item.verdict is Verdict.HAPPENED and item.kept is None
-        for action in claim.actions
-    )
-
-
-class _MovedOn(Exception):
-    """A call or an action is no longer what its holder left."""
-
-
-def _settle_together(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> bool:
-    """False, and nothing written, where any of them cannot be: each is then settled by itself, which tells which."""
-    try:
-        with sql.transact():
-            _write_successes(succeeded, verbs)
-    except Exception as error:
-        log.info("%d calls are settled each by itself: %r", len(succeeded), error)
-        return False
-    for claim, _ in succeeded:
-        for action in claim.actions:
-            action.state = ActionState.DONE
-    return True
-
-
-def _write_successes(succeeded: Sequence[tuple[Claim, Outcome]], verbs: Verbs) -> None:
-    endings = [statements.Ending(claim.call.pk, claim.now(), _facts(outcome)) for claim, outcome in succeeded]
-    at = {ending.call: ending.at for ending in endings}
-    done = [(claim, *pair) for claim, outcome in succeeded for pair in _pairs(claim, outcome)]
-    finishes = [_finish_of(action, settled, claim, at[claim.call.pk]) for claim, action, settled in done]
-    entries = [_done_entry(action, claim, at[claim.call.pk]) for claim, action, _ in done]
-    if not statements.finish_all(endings, finishes, entries):
-        raise _MovedOn
-    for claim, action, settled in done:
-        verbs.effects[claim.verb].apply(action, settled, now=at[claim.call.pk])
-    for claim, _ in succeeded:
-        health.learn(claim, None, now=at[claim.call.pk], proves_health=True)
-
-
-def _finish_of(action: Action, settled: Settled, claim: Claim, now: datetime) -> statements.Finish:
-    return statements.Finish(action.pk, claim.call.pk, now, settled.message, settled.facts)
-
-
-def _pairs(claim: Claim, outcome: Outcome) -> Iterator[tuple[Action, Settled]]:
-    settled = {item.reference: item for item in _settled(outcome.answer)}
-    return ((action, settled[action.pk]) for action in claim.actions)
 
 
 def settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
@@ -142,10 +80,10 @@ def _settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
 
 def _close_call(claim: Claim, outcome: Outcome, now: datetime) -> bool:
     """Ends the call if it is still ours; a call that the sweep gave up may still be answered late."""
-    return statements.end_call(statements.Ending(claim.call.pk, now, _facts(outcome)))
+    return statements.end_call(statements.Ending(claim.call.pk, now, facts_of(outcome)))
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def facts_of(outcome: Outcome) -> dict[str, Any]:
     facts = dict(outcome.call_values) or {"outcome": Call.Outcome.NOT_SENT}
     if outcome.error is not None and "error" not in facts:
         facts["error"] = str(outcome.error)[:2000]
@@ -189,7 +127,7 @@ def _settle_reading(claim: Claim, outcome: Outcome, now: datetime) -> None:
 
 
 def _settle_effect(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime) -> None:
-    settled = {item.reference: item for item in _settled(outcome.answer)}
+    settled = {item.reference: item for item in settled_of(outcome.answer)}
     after = verbs.effects[claim.verb].after
     for action in claim.actions:
         if after is not None and outcome.was_sent:
@@ -210,7 +148,8 @@ def _keep(action: Action, settled: Settled | None, error: Exception | None) -> N
         Action.objects.filter(pk=action.pk).update(kept=kept)
 
 
-def _settled(answer: object) -> Sequence[Settled]:
+def settled_of(answer: object) -> Sequence[Settled]:
+    """What an adapter's answer says of each action; nothing where it is no such answer."""
     return [item for item in answer if isinstance(item, Settled)] if isinstance(answer, Sequence) else []
 
 
@@ -228,7 +167,8 @@ def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime
     """What an exception leaves behind is read from its calls: an effect that left us without a clean refusal is unknown."""
     error = outcome.error
     if isinstance(error, LeaseLost) and not outcome.was_sent:
-        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now)
+        tries = action.tries - isinstance(error, NoPlace)
+        _move(action, ActionState.QUEUED, now, "action.waits", due_at=now, tries=tries)
     elif isinstance(error, DatabaseAway) and not outcome.was_sent:
         _wait(action, Unavailable(error.message), now)
     elif isinstance(error, OutcomeUnknown) or (outcome.was_sent and not _is_refusal(error, outcome)):
@@ -302,15 +242,19 @@ def _wait_for_the_account(action: Action, claim: Claim, error: Misconfigured, no
 
 def _finish(action: Action, settled: Settled, claim: Claim, now: datetime) -> bool:
     """DONE, by the holder of the call: the road that nearly every action takes."""
-    if not statements.finish_action(_finish_of(action, settled, claim, now)):
+    if not statements.finish_action(finish_of(action, settled, claim, now)):
         log.warning("Action %s had moved on before its call was settled as done", action.pk)
         return False
     action.state = ActionState.DONE
-    journal.record_all([_done_entry(action, claim, now)])
+    journal.record_all([done_entry(action, claim, now)])
     return True
 
 
-def _done_entry(action: Action, claim: Claim, now: datetime) -> JournalEntry:
+def finish_of(action: Action, settled: Settled, claim: Claim, now: datetime) -> statements.Finish:
+    return statements.Finish(action.pk, claim.call.pk, now, settled.message, settled.facts)
+
+
+def done_entry(action: Action, claim: Claim, now: datetime) -> JournalEntry:
     return journal.action_entry("action.done", action, at=now, call=str(claim.call.pk))
 
 

@@ -17,47 +17,90 @@ from proctoring.models.fields import encrypt
 ACCOUNT, ACTION, CALL = (model._meta.db_table for model in (Account, Action, Call))
 
 
-def lock_account(account_id: int) -> Account | None:
-    """The account with its row locked until the transaction ends. None: there is none."""
-    return next(iter(sql.load(Account, f"id = %s{sql.locked_sql()}", [account_id])), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """An account as it stands while its row is locked, and what is due there first."""
+
+    account: Account
+    now: datetime  # by the database's clock
+    under_way: list[str]  # the verb of every call that holds a lease
+    looks: list[Action]  # to be looked up, by (due, id)
+    queued: list[Action]  # the queued actions of the groups to be sent, locked, by id
 
 
-def under_way(account_id: int) -> tuple[datetime, list[str]]:
-    """The database's clock, and the verb of every call of the account that holds a lease by it."""
+def look(account_id: int, most: int, *, after: Sequence[sql.Statement] = ()) -> tuple[list[int], Sight | None]:
+    """Locks the account's row until the transaction ends and looks about, once `after` is written. One round trip.
+
+    Returns how many rows each of `after` changed, and what there is to see: `most` of each. None: there is no such account.
+    """
+    lock = sql.selecting(Account, f"id = %s{sql.locked_sql()}", [account_id])
+    # What is under way is counted by a statement of its own: one that waited for the lock would count as of before.
+    queries = [lock, _under_way(account_id), _looks(account_id, most), _queued(account_id, (), most)]
+    changed, (account, under_way, looks, queued) = sql.exchange(after, queries)
+    if not account:
+        return changed, None
+    sight = Sight(
+        account=sql.loaded(Account, account)[0],
+        now=sql.moment(under_way[0][0]),
+        under_way=[verb for _, verb in under_way if verb is not None],
+        looks=sql.loaded(Action, looks),
+        queued=sql.loaded(Action, queued),
+    )
+    return changed, sight
+
+
+def look_past(account_id: int, shut_verbs: Sequence[str], most: int) -> list[Action]:
+    """`Sight.queued` without these verbs."""
+    return sql.loaded(Action, sql.exchange((), [_queued(account_id, shut_verbs, most)])[1][0])
+
+
+def _under_way(account_id: int) -> sql.Query:
+    """The clock, and the verb of each call that holds a lease; one that stands behind another counts when that has ended."""
     now = sql.now_sql()
     select = (
-        f"SELECT {now}, verb FROM (SELECT 1) AS always LEFT JOIN {CALL} "  # noqa: S608
-        f"ON account_id = %s AND lead_id IS NULL AND ended_at IS NULL AND lease_until > {now}"
+        f"SELECT {now}, call.verb FROM (SELECT 1) AS always "  # noqa: S608
+        f"LEFT JOIN {CALL} AS call ON call.account_id = %s AND call.lead_id IS NULL AND call.ended_at IS NULL "
+        f"AND call.lease_until > {now} AND (call.behind IS NULL OR NOT EXISTS "
+        f"(SELECT 1 FROM {CALL} AS leader WHERE leader.id = call.behind AND leader.ended_at IS NULL))"
     )
-    found = sql.rows(select, [account_id])
-    return sql.moment(found[0][0]), [verb for _, verb in found if verb is not None]
+    return select, [account_id]
 
 
-def due(account_id: int, now: datetime, shut_verbs: Sequence[str], most: int) -> tuple[list[UUID], list[UUID]]:
-    """What is due first: actions to be looked up, and groups of queued actions by (priority, due, id). `most` of each."""
+def _looks(account_id: int, most: int) -> sql.Query:
+    where = (
+        f"account_id = %s AND state = '{ActionState.UNKNOWN.value}' AND look_due_at IS NOT NULL "
+        f"AND look_due_at <= {sql.now_sql()} ORDER BY look_due_at, id LIMIT %s"
+    )
+    return sql.selecting(Action, where, [account_id, most])
+
+
+def _queued(account_id: int, shut_verbs: Sequence[str], most: int) -> sql.Query:
+    """All queued actions of the groups that are due first by (priority, due, id), nobody else's to change meanwhile.
+
+    The state stands in the SQL itself: only so may a prepared statement use the index of what is queued.
+    """
+    is_queued = f"state = '{ActionState.QUEUED.value}'"
     shut = f"AND verb NOT IN ({', '.join(['%s'] * len(shut_verbs))}) " if shut_verbs else ""
-    select = (
-        f"SELECT state, id FROM (SELECT state, id FROM {ACTION} WHERE account_id = %s AND state = %s "  # noqa: S608
-        "AND look_due_at IS NOT NULL AND look_due_at <= %s ORDER BY look_due_at, id LIMIT %s) AS looks UNION ALL "
-        f'SELECT state, "group" FROM (SELECT state, "group" FROM {ACTION} WHERE account_id = %s AND state = %s '
-        f"AND due_at <= %s {shut}ORDER BY priority, due_at, id LIMIT %s) AS groups"
+    where = (
+        f'{is_queued} AND "group" IN (SELECT "group" FROM (SELECT "group" FROM {ACTION} '  # noqa: S608
+        f"WHERE account_id = %s AND {is_queued} AND due_at <= {sql.now_sql()} {shut}"
+        f"ORDER BY priority, due_at, id LIMIT %s) AS head) ORDER BY id{sql.locked_sql()}"
     )
-    unknown, queued = ActionState.UNKNOWN.value, ActionState.QUEUED.value
-    found = sql.rows(select, [account_id, unknown, now, most, account_id, queued, now, *shut_verbs, most])
-    ids = [(state, value if isinstance(value, UUID) else UUID(value)) for state, value in found]
-    looks = [value for state, value in ids if state == unknown]
-    return looks, list(dict.fromkeys(value for state, value in ids if state == queued))
+    return sql.selecting(Action, where, [account_id, *shut_verbs, most])
 
 
-def lock_groups(groups: Sequence[UUID]) -> list[Action]:
-    """The queued actions of these groups, nobody else's to change until the transaction ends."""
-    if not groups:
-        return []
-    where = f'"group" IN ({", ".join(["%s"] * len(groups))}) AND state = %s ORDER BY id{sql.locked_sql()}'
-    return sql.load(Action, where, [*groups, ActionState.QUEUED.value])
-
-
-_OPENED = ("id", "account_id", "verb", "group", "is_effect", "is_repeat", "worker", "claimed_at", "lease_until")
+_OPENED = (
+    "id",
+    "account_id",
+    "behind",
+    "verb",
+    "group",
+    "is_effect",
+    "is_repeat",
+    "worker",
+    "claimed_at",
+    "lease_until",
+)
 _EMPTY = ("outcome", "method", "url", "request_body", "response_body", "error")
 _HEADERS = ("request_headers", "response_headers")
 _OPEN = sql.insert_sql(Call, [*_OPENED, *_EMPTY, *_HEADERS])
@@ -121,10 +164,11 @@ def finish_action(finish: Finish) -> bool:
     return sql.execute_many(_finish_actions([finish])) == [1]
 
 
-def finish_all(endings: Sequence[Ending], finishes: Sequence[Finish], entries: Sequence[JournalEntry]) -> bool:
-    """Ends calls, makes their actions DONE and writes the journal. False where any had moved on: then roll back."""
-    changed = sql.execute_many(_end_calls(endings), _finish_actions(finishes), journal.inserting(entries))
-    return changed == [len(endings), len(finishes), len(entries)]
+def finishing(
+    endings: Sequence[Ending], finishes: Sequence[Finish], entries: Sequence[JournalEntry]
+) -> list[sql.Statement]:
+    """What ends calls, makes their actions DONE and writes the journal: each must change as many rows as it is given."""
+    return [_end_calls(endings), _finish_actions(finishes), journal.inserting(entries)]
 
 
 def _end_calls(endings: Sequence[Ending]) -> sql.Statement:

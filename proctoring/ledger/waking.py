@@ -10,6 +10,8 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
+from proctoring.ledger.heels import AHEAD
+
 log = logging.getLogger(__name__)
 
 DRAIN_TASK = "proctoring.drain"
@@ -21,13 +23,16 @@ _broken_until = 0.0
 
 
 def wake(account_id: int, *, calls: int = 1) -> None:
-    """On commit, asks for `calls` drains of the account, at most as many as one account may hold of the pool."""
-    transaction.on_commit(partial(_send, account_id, min(calls, most_drains())), robust=True)
+    """On commit, asks for drains of the account: enough for `calls` at once and for those that stand ready behind them, at
+    most as many as one account may hold of the pool.
+    """
+    ready = min(calls, AHEAD) if calls > 1 else 0
+    transaction.on_commit(partial(_send, account_id, min(calls + ready, most_drains())), robust=True)
 
 
 def most_drains() -> int:
-    """How many threads of the pool one account may hold: half of them."""
-    return max(1, int(settings.CELERY_WORKER_CONCURRENCY) // 2)
+    """How many threads of the pool one account may hold: three in four."""
+    return max(1, int(settings.CELERY_WORKER_CONCURRENCY) * 3 // 4)
 
 
 def _send(account_id: int, calls: int) -> None:

@@ -75,6 +75,9 @@ class Call(models.Model):
     The first row of a claim is also its lease and its fence: it exists before anything is sent (`sent_at` empty), it counts
     as under way until `ended_at` or `lease_until`, and only who holds it may settle. Further exchanges of the same claim
     point at it by `lead`.
+
+    A call with `behind` was claimed while all places at the vendor were taken: it begins when that call has its answer, and
+    counts as under way once that one has ended.
     """
 
     class Outcome(models.TextChoices):
@@ -89,6 +92,7 @@ class Call(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="calls")
     lead = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
     verb = models.CharField(max_length=30)
+    behind = models.UUIDField(null=True)  # a call's id
     group = models.UUIDField(null=True, db_index=True)
     is_effect = models.BooleanField(default=False)
     is_repeat = models.BooleanField(default=False)

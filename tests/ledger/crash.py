@@ -17,46 +17,60 @@ def _die(*args: Any, **kwargs: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _before(function: Callable[..., Any]) -> Callable[..., Any]:
-    return _die
+Function = Callable[..., Any]
 
 
-def _after(function: Callable[..., Any]) -> Callable[..., Any]:
+def _before(function: Function, applies: Function) -> Function:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        function(*args, **kwargs)
-        _die()
+        if applies(*args):
+            _die()
+        return function(*args, **kwargs)
 
     return wrapped
+
+
+def _after(function: Function, applies: Function) -> Function:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if applies(*args):
+            _die()
+        return result
+
+    return wrapped
+
+
+def _always(*args: Any) -> bool:
+    return True
 
 
 def arm(step: str) -> None:
     """Replaces the function at that step by one that dies before or after its work."""
     from proctoring import deliveries, invitations, mailer
-    from proctoring.ledger import draining, statements
+    from proctoring.ledger import draining, statements, turns
     from proctoring.vendors import http
 
     when, _, place = step.partition(" ")
     wrap = {"before": _before, "after": _after}[when]
-    owners: dict[str, tuple[Any, str]] = {
-        "claim": (draining, "claim_many"),
-        "opening the call": (statements, "open_calls"),
-        "writing the request": (statements, "begin_sending"),
-        "the exchange": (http, "exchange"),
-        "judging the reply": (draining, "perform"),
-        "settling": (draining, "settle_many"),
-        "writing the outcome": (statements, "finish_all"),
-        "the delivery": (deliveries, "apply_created"),
-        "signing in": (mailer, "_signed_in"),
-        "the envelope": (mailer, "_envelope"),
-        "the body": (mailer._Steps, "_is_quiet"),
-        "ending the message": (mailer._Steps, "_end_message"),
-        "reading the answer": (mailer, "_answer"),
-        "the good-bye": (mailer._Line, "leave"),
-        "the mail": (mailer, "exchange"),
-        "the invitation": (invitations, "apply_sent"),
+    owners: dict[str, tuple[Any, str, Function]] = {
+        "claim": (draining, "take_turn", lambda account, verbs, returned: not returned),
+        "opening the call": (statements, "open_calls", _always),
+        "writing the request": (statements, "begin_sending", _always),
+        "the exchange": (http, "exchange", _always),
+        "judging the reply": (draining, "perform", _always),
+        "settling": (draining, "take_turn", lambda account, verbs, returned: bool(returned)),
+        "writing the outcome": (turns, "_write_and_look", lambda account, writes, most: bool(writes)),
+        "the delivery": (deliveries, "writing_created", bool),
+        "signing in": (mailer, "_signed_in", _always),
+        "the envelope": (mailer, "_envelope", _always),
+        "the body": (mailer._Steps, "_is_quiet", _always),
+        "ending the message": (mailer._Steps, "_end_message", _always),
+        "reading the answer": (mailer, "_answer", _always),
+        "the good-bye": (mailer._Line, "leave", _always),
+        "the mail": (mailer, "exchange", _always),
+        "the invitation": (invitations, "apply_sent", _always),
     }
-    owner, name = owners[place]
-    setattr(owner, name, wrap(getattr(owner, name)))
+    owner, name, applies = owners[place]
+    setattr(owner, name, wrap(getattr(owner, name), applies))
 
 
 def main(*pairs: str) -> None:

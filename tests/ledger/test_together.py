@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from proctoring import deliveries, ledger
-from proctoring.ledger import settling, statements
+from proctoring.ledger import turns
 from proctoring.ledger.claiming import Claim, claim_many
 from proctoring.ledger.lines import Line
 from proctoring.ledger.performing import Outcome, perform
@@ -137,33 +139,40 @@ class TestClaimMany:
         assert [claim.kind for claim in _claims(world, 2)] == ["read", "read"]
         assert Reading.objects.filter(due_at__lte=now()).count() == 1
 
-    def test_leaves_out_what_was_cancelled_meanwhile(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_leaves_out_what_somebody_cancels_at_that_moment(self, world: World) -> None:
         world.deliver(2)
-        first = Action.objects.order_by("id").first()
-        assert first is not None
-        look = statements.due
+        first = Action.objects.earliest("id")
+        is_cancelled, claims = threading.Event(), list[Claim]()
 
-        def cancelled_after(*args: Any) -> Any:
-            found = look(*args)
-            Action.objects.filter(pk=first.pk).update(state="cancelled")
-            return found
+        def cancel() -> None:
+            with transaction.atomic():
+                Action.objects.filter(pk=first.pk).update(state="cancelled")
+                is_cancelled.set()
+                time.sleep(0.3)  # the claim finds it queued still, and waits for this transaction
+            connection.close()
 
-        monkeypatch.setattr(statements, "due", cancelled_after)
+        def claim() -> None:
+            is_cancelled.wait(30)
+            claims.extend(_claims(world, 2))
+            connection.close()
 
-        claims = _claims(world, 2)
+        _in_threads([cancel, claim])
 
-        assert [claim.actions[0].pk for claim in claims] == list(
-            Action.objects.exclude(pk=first.pk).values_list("pk", flat=True)
-        )
+        left = Action.objects.exclude(pk=first.pk)
+        assert [claim.actions[0].pk for claim in claims] == list(left.values_list("pk", flat=True))
         assert Call.objects.count() == 1
+
+
+def _settle(world: World, returned: Sequence[tuple[Claim, Outcome]]) -> None:
+    turns.take_turn(world.account.pk, VERBS, returned, most=0, worker="", prefers_reading=False)
 
 
 class TestSettlingTogether:
     def test_writes_all_that_succeeded_in_one_transaction(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         returned = self._returned(world, 3)
-        monkeypatch.setattr(settling, "settle", None)  # nobody is settled alone
+        monkeypatch.setattr(turns, "settle", None)  # nobody is settled alone
 
-        assert settling.settle_many(returned, VERBS) == [True] * 3
+        _settle(world, returned)
 
         assert world.states() == {"done": 3}
         assert Delivery.objects.filter(state="created").count() == 3
@@ -175,7 +184,7 @@ class TestSettlingTogether:
         lost = returned[1][0]
         Call.objects.filter(pk=lost.call.pk).update(ended_at=lost.now(), outcome=Call.Outcome.NO_ANSWER)
 
-        assert settling.settle_many(returned, VERBS) == [True, False, True]
+        _settle(world, returned)
 
         assert world.states() == {"done": 2, "sending": 1}
         assert JournalEntry.objects.filter(event="action.done").count() == 2
@@ -185,16 +194,16 @@ class TestSettlingTogether:
     ) -> None:
         returned = self._returned(world, 3)
         broken = returned[1][0].actions[0].pk
-        apply = deliveries.apply_created
+        write = deliveries.writing_created
 
-        def apply_unless_broken(action: Action, *args: Any, **kwargs: Any) -> None:
-            if action.pk == broken:
+        def write_unless_broken(created: Sequence[Any]) -> Any:
+            if any(action.pk == broken for action, _, _ in created):
                 raise ValueError("cannot be applied")
-            apply(action, *args, **kwargs)
+            return write(created)
 
-        monkeypatch.setattr(deliveries, "apply_created", apply_unless_broken)
+        monkeypatch.setattr(deliveries, "writing_created", write_unless_broken)
 
-        settling.settle_many(returned, VERBS)
+        _settle(world, returned)
 
         assert world.states() == {"done": 2, "unknown": 1}
         assert Action.objects.get(state="unknown").pk == broken
@@ -204,10 +213,24 @@ class TestSettlingTogether:
 
         returned = self._returned(world, 3)
 
-        assert settling.settle_many(returned, VERBS) == [True] * 3
+        _settle(world, returned)
+
         assert world.states() == {"done": 2, "unknown": 1}
         world.assert_agrees()
 
+    def test_claims_what_is_next_in_the_same_transaction(self, world: World) -> None:
+        world.deliver(6)
+        returned = self._returned(world, 3)
+
+        with CaptureQueriesContext(connection) as queries:
+            claims = turns.take_turn(world.account.pk, VERBS, returned, most=3, worker="", prefers_reading=False)
+
+        assert not isinstance(claims, ledger.Idle)
+        assert len(claims) == 3
+        assert world.states() == {"done": 3, "sending": 3}
+        assert sum(query["sql"].startswith("BEGIN") for query in queries.captured_queries) == 1
+
     def _returned(self, world: World, count: int) -> list[tuple[Claim, Outcome]]:
-        world.deliver(count)
+        if not Action.objects.exists():
+            world.deliver(count)
         return [(claim, perform(claim, VERBS)) for claim in _claims(world, count)]
