@@ -15,6 +15,7 @@ from proctoring.sandbox.server import Sandbox
 from proctoring.vendors.base import Response, Verb
 from tests.conftest import with_patience
 from tests.hall import DEMO_CONFIG, LARGE_CONFIG, RETAKES_CONFIG, Hall
+from tests.processes import eventually
 
 
 @pytest.fixture
@@ -221,6 +222,7 @@ class TestReopen:
         hall.drain(seconds=0.1)
         Reading.objects.update(due_at=None)
         Session.objects.update(vendor_state="COMPLETE", state="complete")  # as if read before the vendor acted
+        assert eventually(lambda: hall.there(hall.named("Amos Burton"))["maturity"] == "IN_PROGRESS")
 
         attention.take(action_of(batch), Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
         Action.objects.update(look_due_at=datetime.now(UTC))
