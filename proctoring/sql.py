@@ -17,7 +17,8 @@ from uuid import UUID
 from django.db import connection, models, transaction
 from django.db.models.fields.json import JSONField
 
-SQLITE_NOW = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000'"
+# SQLite's clock knows milliseconds, cut off: what became due in this one would not be due yet.
+SQLITE_NOW = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+0.001 seconds') || '000'"
 
 M = TypeVar("M", bound=models.Model)
 _writing = threading.RLock()

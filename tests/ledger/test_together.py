@@ -110,6 +110,14 @@ class TestClaimMany:
             claim.call.pk for claim in claims
         }
 
+    def test_takes_what_became_due_this_very_moment(self, world: World) -> None:
+        Account.objects.update(calls_at_once=50)
+        world.deliver(30)
+
+        for _ in range(30):
+            Action.objects.filter(state="queued").update(due_at=now())
+            assert len(_claims(world, 1)) == 1
+
     def test_takes_no_more_than_the_account_allows_at_once(self, world: World) -> None:
         world.deliver(10)
 
