@@ -207,6 +207,7 @@ def batch_progress(request: ConsoleRequest, batch: UUID) -> HttpResponse:
     context |= {
         "rows": _rows(changed, request),
         "has_new_summary": context["summary_seen"] not in held,
+        "is_over": is_over,
         **_may(request, row),
     }
     return fragment(request, "proctoring/batch_progress.html", status=STOP_POLLING if is_over else 200, **context)

@@ -305,5 +305,5 @@ def exam_send(request: ConsoleRequest, exam: UUID) -> HttpResponse:
     except exams.Refused as error:
         messages.error(request, f"Nothing was sent. {error}")
     else:
-        messages.success(request, "It is being sent; what the vendor says appears here.")
+        messages.success(request, "Asked for. What the vendor says appears here.")
     return redirect("exam", exam=row.pk)

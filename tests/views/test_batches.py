@@ -218,6 +218,19 @@ class TestProgress:
         assert "<strong>Finished</strong>" in answer.content.decode()
         assert "hx-trigger" not in page_of(client, batch).partition('id="progress"')[2].partition(">")[0]
 
+    def test_offers_to_invite_as_soon_as_all_is_settled(self, office: Office) -> None:
+        batch = office.batch(2)
+        client = office.as_("coordinator")
+        page = page_of(client, batch)
+        assert "Invite all who have none" not in page
+        first, second = actions_of(batch)
+
+        settle(first)
+        assert "Invite all who have none" not in poll(client, batch, page).text
+        settle(second)
+
+        assert "Invite all who have none (2)" in poll(client, batch, page).text
+
     def test_goes_on_while_an_unknown_outcome_is_looked_up(self, office: Office) -> None:
         batch, client = office.batch(1), office.as_("coordinator")
         page = page_of(client, batch)
