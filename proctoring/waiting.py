@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from proctoring import ledger
+from proctoring.ledger.waking import drains_for
 from proctoring.models import Account, Action, ActionState
 from proctoring.tasks import worker_name
 from proctoring.verbs import VERBS
@@ -18,16 +19,16 @@ LOOK_SECONDS = 0.2
 
 
 def work_until_settled(actions: QuerySet[Action], *, seconds: float) -> bool:
-    """Drains the actions' accounts with as many threads as they may make calls; True once nothing moves by itself.
+    """Drains the actions' accounts with as many threads as their calls can use; True once nothing moves by itself.
 
     Stops early where nothing can move: the account is paused and nobody gave it new credentials.
     """
     accounts = list(Account.objects.filter(actions__in=actions).distinct())
     stop = threading.Event()
     ends = time.monotonic() + seconds
-    threads = max(1, sum(account.calls_at_once for account in accounts))
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="wait") as pool:
-        workers = [pool.submit(_work, account.pk, stop) for account in accounts for _ in range(account.calls_at_once)]
+    drains = [account.pk for account in accounts for _ in range(drains_for(account.calls_at_once))]
+    with ThreadPoolExecutor(max_workers=max(1, len(drains)), thread_name_prefix="wait") as pool:
+        workers = [pool.submit(_work, account_id, stop) for account_id in drains]
         try:
             while time.monotonic() < ends and not _is_settled(actions):
                 ledger.sweep()

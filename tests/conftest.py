@@ -56,16 +56,30 @@ def world(transactional_db: None, sandbox: Sandbox, settings: LazySettings) -> W
     return World.at(with_patience(sandbox, settings))
 
 
+SLOW = {"ledger", "commands"}  # folders of tests that start processes, beside those that drive a browser
+
+
 def chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items[:] = _deal_out(items, getattr(config, "workerinput", {}).get("workercount", 1))
     if not chromium() and not os.environ.get("REQUIRE_BROWSER"):
         for item in items:
             if "browser" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="there is no Chromium on this machine"))
+
+
+def _deal_out(items: list[pytest.Item], hands: int) -> list[pytest.Item]:
+    """Each process gets its share of what takes long, and that first: a journey begun last would be waited for alone."""
+    slow = [item for item in items if "browser" in item.keywords or item.path.parent.name in SLOW]
+    late = set(slow)
+    quick = [item for item in items if item not in late]
+    share = -(-len(quick) // hands)
+    shares = [[*slow[hand::hands], *quick[hand * share : (hand + 1) * share]] for hand in range(hands)]
+    return [item for part in shares for item in part]
 
 
 def _unless_required(error: servers.NotInstalled) -> None:

@@ -23,11 +23,13 @@ _broken_until = 0.0
 
 
 def wake(account_id: int, *, calls: int = 1) -> None:
-    """On commit, asks for drains of the account: enough for `calls` at once and for those that stand ready behind them, at
-    most as many as one account may hold of the pool.
-    """
-    ready = min(calls, AHEAD) if calls > 1 else 0
-    transaction.on_commit(partial(_send, account_id, min(calls + ready, most_drains())), robust=True)
+    """On commit, asks for the drains of `calls` at once, at most as many as one account may hold of the pool."""
+    transaction.on_commit(partial(_send, account_id, min(drains_for(calls), most_drains())), robust=True)
+
+
+def drains_for(calls: int) -> int:
+    """How many threads so many calls at once keep busy: their own, and those that stand ready behind them."""
+    return calls + (min(calls, AHEAD) if calls > 1 else 0)
 
 
 def most_drains() -> int:

@@ -176,7 +176,7 @@ class TestWhatWillBeSent:
         page = text(client.post(url, {"reason": "Autumn term"}, follow=True))
 
         assert "say why" in without
-        assert "It is being sent" in page
+        assert "Asked for. What the vendor says appears here." in page
         assert "data-poll" in page
         assert Action.objects.get().verb == "create_exam"
         assert JournalEntry.objects.get(event="exam.sent").reason == "Autumn term"
