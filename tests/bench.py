@@ -98,7 +98,7 @@ def process(environment: Mapping[str, str], *command: str) -> Iterator[subproces
 
 
 def celery(*arguments: str) -> list[str]:
-    return ["-m", "celery", "-A", "config", *arguments, "--loglevel", "ERROR"]
+    return ["-m", "celery", "-A", "config", "--quiet", *arguments, "--loglevel", "ERROR"]
 
 
 @contextmanager

@@ -298,9 +298,10 @@ class TestWhetherRetakesAreAllowed:
         assert (len(before), self.refused(hall)) == (1, [])
 
     def test_is_not_known_and_not_refused_where_the_vendor_does_not_show_the_configuration(self, hall: Hall) -> None:
-        hall.sync(seconds=0.1)
-        Session.objects.update(config_ref="00000000-0000-4000-8000-000000000404")
+        hall.sync()
+        Session.objects.update(config_ref="00000000-0000-4000-8000-000000000404", allows_retakes=None)
 
+        Reading.objects.filter(verb=Verb.READ_EXAM_CONFIG).update(due_at=datetime.now(UTC))
         hall.drain()
 
         reading = Reading.objects.get(verb=Verb.READ_EXAM_CONFIG)
