@@ -14,6 +14,11 @@ os.environ["VAR_DIR"] = str(Path(_root) / _worker)
 for name in ("PORT", "SITE_URL", "DEBUG", "SANDBOX_PORT", "EMAIL_URL"):
     os.environ.pop(name, None)
 
+if (_broker := os.environ.get("CELERY_BROKER_URL", "")).startswith("redis"):
+    # A database of its own for each process of pytest-xdist: another's worker would take this one's messages away.
+    _number = int(_worker.removeprefix("gw")) % 16 if _worker.startswith("gw") else 0
+    os.environ["CELERY_BROKER_URL"] = f"{_broker.rpartition('/')[0]}/{_number}"
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int | None:
