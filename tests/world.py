@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from proctoring import accounts, deliveries, exams, ledger, planning
+from proctoring.ledger.turns import take_turn
 from proctoring.models import Account, Action, Batch, Candidate, Delivery, Exam, Membership, Role, Team, User
 from proctoring.sandbox.server import Sandbox
 from proctoring.vendors.registry import demo
@@ -84,6 +85,11 @@ class World:
         batch = self.deliver(people)
         Account.objects.update(**pause)
         return batch
+
+    def claim(self, most: int) -> tuple[ledger.Claim, ...]:
+        """What a worker would take up now; nothing is sent."""
+        claims = take_turn(self.account.pk, VERBS, [], most=most, worker="test", prefers_reading=False)
+        return () if isinstance(claims, ledger.Idle) else claims
 
     def drain(self, *, threads: int = 1, seconds: float = 10.0) -> None:
         """Works the account off, in this thread or in several; what one of them raises is raised here."""

@@ -7,7 +7,7 @@ it is known to be harmless. The only writer of Action and Call.
 """
 
 from proctoring.ledger.asking import Conflict, Draft, ask_look_up, cancel, request, resolve_created, retry
-from proctoring.ledger.claiming import Claim, Idle, Kind, claim_many
+from proctoring.ledger.claiming import Claim, Idle, Kind
 from proctoring.ledger.draining import drain, erase_bodies, sweep
 from proctoring.ledger.performing import Done, Entry, Looked, Outcome, Settled, Verbs, perform
 from proctoring.ledger.settling import settle
@@ -27,7 +27,6 @@ __all__ = [
     "Verbs",
     "ask_look_up",
     "cancel",
-    "claim_many",
     "drain",
     "erase_bodies",
     "perform",

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from proctoring import sql
 from proctoring.ledger import statements
 from proctoring.models import Account, Action, ActionState, Call, Reading
 from proctoring.vendors import registry
@@ -61,24 +60,13 @@ class Idle:
     wait_seconds: float | None = None
 
 
-def claim_many(
-    account_id: int, *, most: int, worker: str = "", prefers_reading: bool = False
-) -> tuple[Claim, ...] | Idle:
-    """Takes the next due groups of the account by (priority, due, id), within its limits, pauses and pace: at least one, or
-    Idle. One transaction for all of them: the account's row is locked but once.
-
-    What is only to be read comes after what is to be done, unless `prefers_reading`.
-    """
-    with sql.transact():
-        _, sight = statements.look(account_id, most)
-        return claim(sight, most=most, worker=worker, prefers_reading=prefers_reading)
-
-
 def claim(
     sight: statements.Sight | None, *, most: int, worker: str, prefers_reading: bool, behind: Sequence[UUID] = ()
 ) -> tuple[Claim, ...] | Idle:
-    """`claim_many` of what is in sight, in the transaction that looked.
+    """Takes the next due groups of the account by (priority, due, id), within its limits, pauses and pace: at least one, or
+    Idle. In the transaction that looked: the account's row is locked.
 
+    What is only to be read comes after what is to be done, unless `prefers_reading`.
     Where the account is full, calls are claimed `behind` those of this process that are at the vendor.
     """
     if sight is None:

@@ -55,13 +55,16 @@ def look_past(account_id: int, shut_verbs: Sequence[str], most: int) -> list[Act
 
 
 def _under_way(account_id: int) -> sql.Query:
-    """The clock, and the verb of each call that holds a lease; one that stands behind another counts when that has ended."""
+    """The clock, and the verb of each call that holds a lease; one that stands behind another counts when that no longer
+    does.
+    """
     now = sql.now_sql()
     select = (
         f"SELECT {now}, call.verb FROM (SELECT 1) AS always "  # noqa: S608
         f"LEFT JOIN {CALL} AS call ON call.account_id = %s AND call.lead_id IS NULL AND call.ended_at IS NULL "
         f"AND call.lease_until > {now} AND (call.behind IS NULL OR NOT EXISTS "
-        f"(SELECT 1 FROM {CALL} AS leader WHERE leader.id = call.behind AND leader.ended_at IS NULL))"
+        f"(SELECT 1 FROM {CALL} AS leader WHERE leader.id = call.behind AND leader.ended_at IS NULL "
+        f"AND leader.lease_until > {now}))"
     )
     return select, [account_id]
 

@@ -30,7 +30,7 @@ def take_turn(
     prefers_reading: bool,
     behind: Sequence[UUID] = (),
 ) -> tuple[Claim, ...] | Idle:
-    """Settles what came back and claims as `claim_many` does; `most` may be none.
+    """Settles what came back and claims at most so many more, as `claiming.claim` says; `most` may be none.
 
     What simply succeeded goes with the claim; all else is settled before it, each by itself, as is all of it where any one
     of them cannot be written: that tells which.

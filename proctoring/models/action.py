@@ -77,7 +77,7 @@ class Call(models.Model):
     point at it by `lead`.
 
     A call with `behind` was claimed while all places at the vendor were taken: it begins when that call has its answer, and
-    counts as under way once that one has ended.
+    counts as under way once that one no longer does.
     """
 
     class Outcome(models.TextChoices):

@@ -111,9 +111,7 @@ class TestClaimingBehind:
     def leader(self, world: World) -> Claim:
         Account.objects.update(calls_at_once=1)
         world.deliver(3)
-        claims = ledger.claim_many(world.account.pk, most=2)
-        assert not isinstance(claims, ledger.Idle)
-        (leader,) = claims
+        (leader,) = world.claim(2)
         return leader
 
     def test_is_for_a_full_account_and_counts_once_the_leader_has_ended(self, world: World, leader: Claim) -> None:
@@ -127,6 +125,14 @@ class TestClaimingBehind:
         Call.objects.filter(pk=leader.call.pk).update(ended_at=now(), outcome=Call.Outcome.ANSWERED)
         with sql.transact():
             assert _counted(world) == 1, "the follower has the place now"
+
+    def test_counts_once_the_leaders_lease_is_over(self, world: World, leader: Claim) -> None:
+        _claim_behind(world, [leader.call.pk])
+
+        Call.objects.filter(pk=leader.call.pk).update(lease_until=now() - timedelta(seconds=1))
+
+        with sql.transact():
+            assert _counted(world) == 1
 
     def test_uses_free_places_first(self, world: World, leader: Claim) -> None:
         Account.objects.update(calls_at_once=2)

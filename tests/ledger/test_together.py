@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from proctoring import deliveries, ledger
 from proctoring.ledger import turns
-from proctoring.ledger.claiming import Claim, claim_many
+from proctoring.ledger.claiming import Claim
 from proctoring.ledger.lines import Line
 from proctoring.ledger.performing import Outcome, perform
 from proctoring.models import Account, Action, Call, Delivery, JournalEntry, Reading, Session
@@ -87,21 +87,15 @@ class TestLine:
         assert sorted(answers) == list(range(1, 1601))
 
 
-def _claims(world: World, most: int) -> tuple[Claim, ...]:
-    claims = claim_many(world.account.pk, most=most)
-    assert not isinstance(claims, ledger.Idle)
-    return claims
-
-
 def _session(world: World, number: int) -> Session:
     return Session.objects.create(team=world.team, account=world.account, ref=f"session-{number}")
 
 
-class TestClaimMany:
+class TestClaiming:
     def test_takes_as_many_as_asked_for_in_order(self, world: World) -> None:
         world.deliver(4)
 
-        claims = _claims(world, 3)
+        claims = world.claim(3)
 
         due = Action.objects.order_by("priority", "due_at", "id").values_list("pk", flat=True)
         assert [claim.actions[0].pk for claim in claims] == list(due[:3])
@@ -116,14 +110,14 @@ class TestClaimMany:
 
         for _ in range(30):
             Action.objects.filter(state="queued").update(due_at=now())
-            assert len(_claims(world, 1)) == 1
+            assert len(world.claim(1)) == 1
 
     def test_takes_no_more_than_the_account_allows_at_once(self, world: World) -> None:
         world.deliver(10)
 
-        assert len(_claims(world, 3)) == 3
-        assert len(_claims(world, 9)) == 1
-        assert claim_many(world.account.pk, most=9) == ledger.Idle()
+        assert len(world.claim(3)) == 3
+        assert len(world.claim(9)) == 1
+        assert world.claim(9) == ()
 
     @pytest.mark.parametrize(
         "values",
@@ -136,7 +130,7 @@ class TestClaimMany:
         world.deliver(3)
         Account.objects.update(**values)
 
-        assert len(_claims(world, 3)) == 1
+        assert len(world.claim(3)) == 1
 
     def test_takes_several_readings_where_nothing_is_to_be_done(self, world: World) -> None:
         for number in range(3):
@@ -144,7 +138,7 @@ class TestClaimMany:
                 account=world.account, verb="list_sessions", due_at=now(), session=_session(world, number)
             )
 
-        assert [claim.kind for claim in _claims(world, 2)] == ["read", "read"]
+        assert [claim.kind for claim in world.claim(2)] == ["read", "read"]
         assert Reading.objects.filter(due_at__lte=now()).count() == 1
 
     def test_leaves_out_what_somebody_cancels_at_that_moment(self, world: World) -> None:
@@ -161,7 +155,7 @@ class TestClaimMany:
 
         def claim() -> None:
             is_cancelled.wait(30)
-            claims.extend(_claims(world, 2))
+            claims.extend(world.claim(2))
             connection.close()
 
         _in_threads([cancel, claim])
@@ -241,4 +235,4 @@ class TestSettlingTogether:
     def _returned(self, world: World, count: int) -> list[tuple[Claim, Outcome]]:
         if not Action.objects.exists():
             world.deliver(count)
-        return [(claim, perform(claim, VERBS)) for claim in _claims(world, count)]
+        return [(claim, perform(claim, VERBS)) for claim in world.claim(count)]
