@@ -123,27 +123,28 @@ def _session_verb(verb: Verb) -> Entry:
         return [_settled_session(method(_session_order(actions[0]), sending))]
 
     def look_up(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Looked]:
-        order = _session_order(actions[0])
-        before = (actions[0].kept or {}).get("before")
-        if before is not None:
-            order = replace(order, expected=values.unpack(before, SessionSnapshot))
-        result = adapter.look_at(order, verb)
+        result = adapter.look_at(_session_order(actions[0]), verb)
         if result.verdict is Verdict.HAPPENED:
             return [Looked(reference=result.reference, found=_settled_session(result))]
-        note = result.message or "Reading the session does not tell what happened."
-        return [Looked(reference=result.reference, note="" if result.verdict is Verdict.DID_NOT else note)]
+        # "It did not" proves nothing, whatever was read: sent again, it would meet what the candidate did meanwhile.
+        note = result.message or "Reading the session does not tell what happened. A person has to decide."
+        return [Looked(reference=result.reference, note=note)]
 
     return Entry(perform=perform, apply=_apply_session, look_up=look_up, after=sessions.after_effect)
 
 
 def _session_order(action: Action) -> SessionOrder:
-    return values.unpack(action.payload["order"], SessionOrder)
+    """What was asked for. Once it may have been sent, it is compared with what was read just before, not with the preview."""
+    order = values.unpack(action.payload["order"], SessionOrder)
+    before = (action.kept or {}).get("before")
+    return order if before is None else replace(order, expected=values.unpack(before, SessionSnapshot))
 
 
 def _settled_session(result: SessionResult) -> Settled:
     return Settled(
         reference=result.reference,
-        verdict=result.verdict,
+        # What a session shows never proves that an effect will not come: only an error says "refused".
+        verdict=Verdict.CANNOT_TELL if result.verdict is Verdict.DID_NOT else result.verdict,
         message=result.message,
         value=result,
         facts=sessions.facts_of_result(result),

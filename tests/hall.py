@@ -74,6 +74,17 @@ class Hall(World):
         """The session as the vendor keeps it."""
         return next(item for item in self.sandbox.state("campfire")["sessions"] if item["id"] == session.ref)
 
+    def write_answers(self, session: Session) -> dict[str, Any]:
+        """The candidate answers on: other options than those that were there. Returns what is there now."""
+        there = self.there(session)
+        answers = {
+            item: {question: {"options": [{"index": 0}]} for question in questions}
+            for item, questions in there["answers"].items()
+        }
+        assert answers != there["answers"]
+        self.sandbox.vendors["campfire"].simulator.store.put("sessions", there["id"], {**there, "answers": answers})
+        return answers
+
     def sent(self, verb: str) -> int:
         """How many calls of a kind that changes state reached the vendor."""
         return Counter(item["path"].rpartition("/")[2] for item in self.sandbox.requests("campfire"))[verb]

@@ -179,6 +179,41 @@ class TestReset:
         assert action_of(batch).state == ActionState.UNKNOWN
         assert hall.sent("reset") == 1
 
+    @pytest.mark.parametrize("verb", [Verb.RESET, Verb.REOPEN])
+    def test_that_is_not_seen_after_a_time_out_is_never_sent_again_by_itself(self, hall: Hall, verb: Verb) -> None:
+        hall.sync()
+        batch = hall.ask(verb, hall.named("Amos Burton"))
+        hall.sandbox.fault("campfire", "timeout_before", calls=1, match=f"/{verb.value}")
+        hall.drain(seconds=0.1)
+
+        for _ in range(3):
+            attention.take(action_of(batch), Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
+            hall.let_five_minutes_pass()
+            hall.drain()
+
+        assert action_of(batch).state == ActionState.UNKNOWN
+        assert "a person has to decide" in action_of(batch).message
+        assert hall.sent(verb.value) == 1
+
+    def test_that_a_person_sends_again_spares_what_the_candidate_wrote_meanwhile(self, hall: Hall) -> None:
+        hall.exam.settings = {**hall.exam.settings, "include": []}  # so the preview knows of no answers
+        hall.exam.save()
+        hall.sync()
+        session = hall.named("Amos Burton")
+        batch = hall.ask(Verb.RESET, session)
+        hall.sandbox.fault("campfire", "timeout_before", calls=1, match="/reset")
+        hall.drain(seconds=0.1)
+        written = hall.write_answers(session)
+
+        attention.take(action_of(batch), Step.SEND_AGAIN, by=hall.lead, reason="Not reset there", now=datetime.now(UTC))
+        hall.make_due()
+        hall.drain()
+
+        action = action_of(batch)
+        assert (action.state, action.attention) == (ActionState.NEEDS_ATTENTION, Attention.CHANGED)
+        assert "its responses" in action.message
+        assert hall.there(session)["answers"] == written
+
 
 class TestReopen:
     def test_opens_a_complete_session(self, hall: Hall) -> None:
@@ -341,21 +376,51 @@ class TestWhetherRetakesAreAllowed:
 
 class TestSetResponses:
     def test_sends_the_vendors_own_option_indexes_and_keeps_before_and_after(self, hall: Hall) -> None:
+        batch = self.asked(hall)
+        session = hall.named("Zoë Müller-Lüdenscheidt")
+
+        hall.drain()
+
+        action = action_of(batch)
+        (sent,) = action.payload["order"]["responses"]
+        assert action.state == ActionState.DONE
+        assert hall.there(session)["answers"][sent["item_ref"]] == {sent["question_ref"]: {"options": [{"index": 2}]}}
+        assert action.kept["before"]["responses"] != action.kept["after"]["responses"]
+        assert hall.named(session.name).score == 33
+
+    def test_after_a_time_out_are_settled_by_a_session_that_shows_exactly_what_was_sent(self, hall: Hall) -> None:
+        batch = self.asked(hall)
+        hall.sandbox.fault("campfire", "timeout_after", calls=1, match="/responses")
+        hall.drain(seconds=0.1)
+
+        attention.take(action_of(batch), Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
+        hall.make_due()
+        hall.drain()
+
+        assert action_of(batch).state == ActionState.DONE
+        assert "exactly the responses" in action_of(batch).message
+        assert hall.sent("responses") == 1
+
+    def test_after_a_time_out_stay_unknown_where_the_session_does_not_show_them(self, hall: Hall) -> None:
+        batch = self.asked(hall)
+        hall.sandbox.fault("campfire", "timeout_before", calls=1, match="/responses")
+        hall.drain(seconds=0.1)
+
+        for _ in range(2):
+            attention.take(action_of(batch), Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
+            hall.let_five_minutes_pass()
+            hall.drain()
+
+        assert action_of(batch).state == ActionState.UNKNOWN
+        assert hall.sent("responses") == 1
+
+    def asked(self, hall: Hall) -> Batch:
         hall.sync()
         session = hall.named("Zoë Müller-Lüdenscheidt")
         item, answers = next(iter(hall.there(session)["answers"].items()))
         response = Response(item_ref=item, question_ref=next(iter(answers)), option_indexes=(2,))
         plan = replace(sessions.plan([session], Verb.SUBMIT_RESPONSES), responses=(response,), submit_for_scoring=True)
-        now = datetime.now(UTC)
-        batch = hall.confirm(sessions.draft(plan, team_id=hall.team.pk, by=hall.lead, now=now))
-
-        hall.drain()
-
-        action = action_of(batch)
-        assert action.state == ActionState.DONE
-        assert hall.there(session)["answers"][item] == {response.question_ref: {"options": [{"index": 2}]}}
-        assert action.kept["before"]["responses"] != action.kept["after"]["responses"]
-        assert hall.named(session.name).score == 33
+        return hall.confirm(sessions.draft(plan, team_id=hall.team.pk, by=hall.lead, now=datetime.now(UTC)))
 
 
 class TestList:

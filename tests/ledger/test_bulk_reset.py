@@ -73,12 +73,27 @@ def work_off(hall: Hall) -> None:
         time.sleep(0.01)
 
 
+def unknown(batch: Batch) -> list[Action]:
+    return list(
+        Action.objects.filter(batch=batch, state=ActionState.UNKNOWN)
+        .select_related("account", "session")
+        .order_by("id")
+    )
+
+
 def look_up_what_is_unknown(hall: Hall, batch: Batch) -> None:
-    for action in Action.objects.filter(batch=batch, state=ActionState.UNKNOWN).select_related("account"):
-        attention.take(action, Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
-    for _ in range(2):  # what is not found counts as absent after five minutes, and the second time
+    for _ in range(2):  # looking twice, long after, proves no more than once: nothing is sent again by itself
+        for action in unknown(batch):
+            attention.take(action, Step.LOOK_UP, by=hall.lead, reason="", now=datetime.now(UTC))
         hall.let_five_minutes_pass()
         work_off(hall)
+
+
+def send_again_what_did_not_happen(hall: Hall, batch: Batch, there: There) -> None:
+    """As a lead who looks at the vendor's own pages does."""
+    lost = [action for action in unknown(batch) if action.session and there[action.session.ref]["resets"] == 0]
+    attention.take_many(lost, Step.SEND_AGAIN, by=hall.lead, reason="Not reset there", now=datetime.now(UTC))
+    work_off(hall)
 
 
 def assert_accounted_for(batch: Batch, before: There, after: There) -> None:
@@ -116,7 +131,17 @@ def test_ends_with_each_session_accounted_for(hall: Hall) -> None:
 
     look_up_what_is_unknown(hall, batch)
 
-    left = [a.session for a in Action.objects.filter(batch=batch, state="unknown").select_related("session")]
+    looked_up = at_campfire(hall)
+    still_unknown = unknown(batch)
+    assert_accounted_for(batch, before, looked_up)
+    assert not any(
+        looked_up[a.session.ref]["resets"] and before[a.session.ref]["answers"] for a in still_unknown if a.session
+    )
+    assert any(not looked_up[a.session.ref]["resets"] for a in still_unknown if a.session)
+
+    send_again_what_did_not_happen(hall, batch, looked_up)
+
+    left = [action.session for action in unknown(batch)]
     assert hall.states() == {"done": SIZE - len(left), "unknown": len(left)}
     assert left and not any(before[session.ref]["answers"] for session in left if session)
     assert_accounted_for(batch, before, at_campfire(hall))

@@ -178,7 +178,7 @@ class CampfireAdapter(Adapter):
         DID_NOT means "not so far": the vendor may still act on a call that we gave up. Raises as read_session does.
         """
         after = self.read_session(order.ref, EVERYTHING)
-        verdict = decide(verb, order.expected, after)
+        verdict = decide(verb, order.expected, after, order)
         return SessionResult(
             reference=order.reference,
             verdict=verdict,
@@ -195,7 +195,7 @@ class CampfireAdapter(Adapter):
         refuse_if_changed(order.expected, before)
         is_accepted = self._send(effect, before)
         after, trouble = self._read_afterwards(order.ref)
-        verdict = conclude(verb, before, after, is_accepted=is_accepted)
+        verdict = conclude(verb, before, after, order, is_accepted=is_accepted)
         message = f"{_effect_message(verb, verdict, after)} {trouble}".strip()
         return SessionResult(reference=order.reference, verdict=verdict, before=before, after=after, message=message)
 
@@ -279,11 +279,13 @@ class _Answers(IntEnum):
     FULL = 2
 
 
-def decide(verb: Verb, before: SessionSnapshot | None, after: SessionSnapshot | None) -> Verdict:
+def decide(
+    verb: Verb, before: SessionSnapshot | None, after: SessionSnapshot | None, order: SessionOrder | None = None
+) -> Verdict:
     """What the session itself proves about an effect, whatever the vendor answered to it. Pure.
 
     A reopen is proved by IN_PROGRESS now and not before; a reset by no answers and no score now where there were some
-    before. Nothing proves a retake or a submission.
+    before; a submission by showing exactly what `order` set. Nothing proves a retake.
     """
     if before is None or after is None:
         return Verdict.CANNOT_TELL
@@ -291,15 +293,24 @@ def decide(verb: Verb, before: SessionSnapshot | None, after: SessionSnapshot | 
         return _decide_reopen(before, after)
     if verb is Verb.RESET:
         return _decide_reset(before, after)
+    if verb is Verb.SUBMIT_RESPONSES and order is not None:
+        return _decide_submission(before, after, order)
     return Verdict.CANNOT_TELL
 
 
-def conclude(verb: Verb, before: SessionSnapshot, after: SessionSnapshot | None, *, is_accepted: bool) -> Verdict:
+def conclude(
+    verb: Verb,
+    before: SessionSnapshot,
+    after: SessionSnapshot | None,
+    order: SessionOrder | None = None,
+    *,
+    is_accepted: bool,
+) -> Verdict:
     """What to make of an effect that the vendor did not refuse, read again at once. Pure.
 
     Never DID_NOT: an unchanged session right after a 2xx may be one that the vendor has yet to change.
     """
-    if decide(verb, before, after) is Verdict.HAPPENED:
+    if decide(verb, before, after, order) is Verdict.HAPPENED:
         return Verdict.HAPPENED
     if is_accepted and (verb in (Verb.RETAKE, Verb.SUBMIT_RESPONSES) or _is_as_promised(verb, after)):
         return Verdict.HAPPENED
@@ -343,6 +354,21 @@ def _decide_reset(before: SessionSnapshot, after: SessionSnapshot) -> Verdict:
     if answers_are_gone and not _has_score(after):
         return Verdict.HAPPENED
     return Verdict.CANNOT_TELL if differences(before, after) else Verdict.DID_NOT
+
+
+def _decide_submission(before: SessionSnapshot, after: SessionSnapshot, order: SessionOrder) -> Verdict:
+    """HAPPENED where what was sent is shown, option by option, and every other answer is as it was before."""
+    had, shown = chosen_options(before.responses), chosen_options(after.responses)
+    sent = {(answer.item_ref, answer.question_ref): frozenset(answer.option_indexes) for answer in order.responses}
+    others_are_as_before = {key: had[key] for key in had if key not in sent} == {
+        key: shown[key] for key in shown if key not in sent
+    }
+    if not sent or not others_are_as_before or any(shown.get(key) != chosen for key, chosen in sent.items()):
+        return Verdict.CANNOT_TELL
+    showed_it_before = all(had.get(key) == chosen for key, chosen in sent.items())
+    if showed_it_before and order.submit_for_scoring and not differences(before, after):
+        return Verdict.CANNOT_TELL  # the answers were there already, and nothing shows that they were scored
+    return Verdict.HAPPENED
 
 
 def _is_as_promised(verb: Verb, after: SessionSnapshot | None) -> bool:
@@ -395,13 +421,16 @@ DONE_SENTENCES = {
     Verb.RETAKE: "The vendor accepted the retake; its page does not say what the session shows of it.",
     Verb.SUBMIT_RESPONSES: "The vendor accepted the responses.",
 }
+SHOWN_SENTENCE = "The session shows exactly the responses that were sent."
 UNCLEAR_SENTENCES = {
     Verb.RESET: "Nothing proves whether the session was reset.",
     Verb.REOPEN: "Nothing proves whether the session was reopened.",
     Verb.RETAKE: "Nothing proves whether the retake was prepared: a person has to decide.",
     Verb.SUBMIT_RESPONSES: "Nothing proves whether the responses were taken: a person has to decide.",
 }
-UNCHANGED_SENTENCE = "The session is as it was before: nothing has happened so far."
+UNCHANGED_SENTENCE = (
+    "The session is as it was before. That does not prove that nothing happened or will: a person has to decide."
+)
 REOPEN_SENTENCE = "It is still COMPLETE: reopen it if the candidate is to get in again."
 NOT_SHOWN_SENTENCE = "The vendor did not refuse, but the session does not show it (yet)."
 
@@ -414,7 +443,7 @@ def _effect_message(verb: Verb, verdict: Verdict, after: SessionSnapshot | None)
 
 def _look_message(verb: Verb, verdict: Verdict, after: SessionSnapshot) -> str:
     if verdict is Verdict.HAPPENED:
-        return _done_message(verb, after)
+        return SHOWN_SENTENCE if verb is Verb.SUBMIT_RESPONSES else _done_message(verb, after)
     return UNCHANGED_SENTENCE if verdict is Verdict.DID_NOT else UNCLEAR_SENTENCES.get(verb, UNCHANGED_SENTENCE)
 
 
@@ -572,6 +601,29 @@ def _entries(responses: JSON) -> list[JSON]:
     if isinstance(responses, list):
         return responses
     return [responses] if responses else []
+
+
+def chosen_options(responses: JSON) -> dict[tuple[str, str], frozenset[int]]:
+    """(item, question) → the indexes of the options chosen there.
+
+    The page shows `{item: {}}` and no answer inside: read are questions by their id, or listed as Set Responses sends
+    them, each with its options or with a `response` that holds them.
+    """
+    chosen = {}
+    for item_ref, questions in _by_id(responses, "itemId").items():
+        for question_ref, answer in _by_id(_object(questions).get("questions", questions), "id").items():
+            options = _object(_object(answer).get("response", answer)).get("options")
+            indexes = [_object(option).get("index", option) for option in options] if isinstance(options, list) else []
+            whole = [index for index in indexes if isinstance(index, int) and not isinstance(index, bool)]
+            if indexes and len(whole) == len(indexes):
+                chosen[item_ref, question_ref] = frozenset(whole)
+    return chosen
+
+
+def _by_id(value: JSON, name: str) -> Mapping[str, JSON]:
+    if isinstance(value, list):
+        return {_text(_object(entry).get(name)): entry for entry in value}
+    return _object(value)
 
 
 def _has_content(value: JSON) -> bool:

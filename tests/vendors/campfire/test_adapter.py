@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -679,6 +679,11 @@ class TestLookAt:
 ANSWERED: dict[str, Any] = {"responses": {"i": {"q": {"options": [{"index": 1}]}}}, "has_responses": True}
 BARE: dict[str, Any] = {"responses": {"i": {}}}
 EMPTY: dict[str, Any] = {"responses": {}, "has_responses": False}
+SUBMISSION = SessionOrder(
+    reference=UUID(int=1),
+    ref=SESSION_ID,
+    responses=(Response(item_ref="i", question_ref="q", option_indexes=(2,)),),
+)
 
 
 class TestDecide:
@@ -734,12 +739,52 @@ class TestDecide:
     ) -> None:
         assert decide(Verb.RESET, before, after) is verdict
 
-    @pytest.mark.parametrize("verb", [Verb.RETAKE, Verb.SUBMIT_RESPONSES])
     @pytest.mark.parametrize("after", [snapshot(), in_progress(), in_progress(**EMPTY), None])
-    def test_takes_nothing_as_proof_of_a_retake_or_a_submission(
-        self, verb: Verb, after: SessionSnapshot | None
+    def test_takes_nothing_as_proof_of_a_retake(self, after: SessionSnapshot | None) -> None:
+        assert decide(Verb.RETAKE, snapshot(score=80.0), after, SUBMISSION) is Verdict.CANNOT_TELL
+
+    @pytest.mark.parametrize(
+        ("before", "after", "verdict"),
+        [
+            ({}, {"i": {"q": {"options": [{"index": 2}]}}}, Verdict.HAPPENED),
+            ({}, {"i": {"q": {"response": {"options": [{"index": 2}]}}}}, Verdict.HAPPENED),
+            ({}, {"i": {"questions": [{"id": "q", "response": {"options": [{"index": 2}]}}]}}, Verdict.HAPPENED),
+            ({}, [{"itemId": "i", "questions": [{"id": "q", "response": {"options": [2]}}]}], Verdict.HAPPENED),
+            ({"i": {"q": {"options": [{"index": 1}]}}}, {"i": {"q": {"options": [{"index": 2}]}}}, Verdict.HAPPENED),
+            ({"i": {}}, {"i": {}}, Verdict.CANNOT_TELL),
+            ({}, {}, Verdict.CANNOT_TELL),
+            ({}, {"i": {"q": {"options": [{"index": 1}]}}}, Verdict.CANNOT_TELL),
+            ({}, {"i": {"q": {"options": [{"index": 1}, {"index": 2}]}}}, Verdict.CANNOT_TELL),
+            ({}, {"i": {"q": {"options": [{"index": True}]}}}, Verdict.CANNOT_TELL),
+            ({}, {"j": {"q": {"options": [{"index": 2}]}}}, Verdict.CANNOT_TELL),
+            (None, {"i": {"q": {"options": [{"index": 2}]}}}, Verdict.HAPPENED),
+            (None, {"i": {"q": {"options": [{"index": 2}]}, "r": {"options": [{"index": 0}]}}}, Verdict.CANNOT_TELL),
+            ({}, {"i": {"q": {"options": [{"index": 2}]}, "r": {"options": [{"index": 0}]}}}, Verdict.CANNOT_TELL),
+            (
+                {"i": {"r": {"options": [{"index": 0}]}}},
+                {"i": {"q": {"options": [{"index": 2}]}, "r": {"options": [{"index": 0}]}}},
+                Verdict.HAPPENED,
+            ),
+            ({"j": {"r": {"options": [{"index": 0}]}}}, {"i": {"q": {"options": [{"index": 2}]}}}, Verdict.CANNOT_TELL),
+        ],
+    )
+    def test_takes_exactly_what_was_sent_as_proof_of_a_submission(
+        self, before: Any, after: Any, verdict: Verdict
     ) -> None:
-        assert decide(verb, snapshot(score=80.0), after) is Verdict.CANNOT_TELL
+        had, shows = in_progress(responses=before), in_progress(responses=after)
+
+        assert decide(Verb.SUBMIT_RESPONSES, had, shows, SUBMISSION) is verdict
+
+    def test_takes_answers_that_were_there_before_as_no_proof_that_they_were_scored(self) -> None:
+        answered = {"responses": {"i": {"q": {"options": [{"index": 2}]}}}}
+        scoring = replace(SUBMISSION, submit_for_scoring=True)
+
+        assert decide(Verb.SUBMIT_RESPONSES, in_progress(**answered), in_progress(**answered), scoring) is (
+            Verdict.CANNOT_TELL
+        )
+        assert decide(Verb.SUBMIT_RESPONSES, in_progress(**answered), snapshot(score=1.0, **answered), scoring) is (
+            Verdict.HAPPENED
+        )
 
 
 class TestConclude:

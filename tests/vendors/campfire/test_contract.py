@@ -97,7 +97,7 @@ def submit(*options: int) -> Act:
         expected = stage.noted["order"].expected
         item = next(exam for exam in stage.all("exams") if exam["id"] == expected.exam_ref)["items"][0]
         answer = Response(item_ref=item["id"], question_ref=item["questions"][0]["id"], option_indexes=options)
-        order = replace(stage.noted["order"], responses=(answer,), submit_for_scoring=True)
+        order = stage.noted["order"] = replace(stage.noted["order"], responses=(answer,), submit_for_scoring=True)
         return stage.adapter.submit_responses(order, stage.sending)
 
     return act
@@ -225,9 +225,9 @@ class TestCampfire(AdapterContract):
             exchanges=3,
             effect_at=2,
             look=look(Verb.SUBMIT_RESPONSES),
-            look_tells=False,
+            look_tells="that it happened",
             change=has_changed,
-            reads=PROVED_BY_NOTHING,
+            reads=PROVED_BY_THE_SESSION,
             refusals={
                 "old-keys": OLD_KEYS,
                 "vanished": VANISHED,
