@@ -177,6 +177,8 @@ def _resolve_happened(action: Action, *, by: User, reason: str, now: datetime) -
 @transaction.atomic
 def _resolve_found(action: Action, created: Created, *, by: User, reason: str, now: datetime) -> None:
     if action.verb == Verb.CREATE_EXAM:
+        if sentence := exams.why_not_its(action, created.ref):
+            raise ledger.Conflict(sentence)
         ledger.resolve_created(action, by=by, reason=reason, now=now)
         exams.apply_sent(action, ExamResult(ref=created.ref), now=now)
     else:

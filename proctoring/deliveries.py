@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Now
 
 from proctoring import journal, ledger, planning, policy, sql, values
 from proctoring.models import (
@@ -17,6 +18,7 @@ from proctoring.models import (
     Action,
     ActionState,
     Batch,
+    Call,
     Candidate,
     CandidateReference,
     Delivery,
@@ -267,7 +269,67 @@ def writing_created(all_created: Sequence[tuple[Action, Created, datetime]]) -> 
 
 def apply_reissued(action: Action, created: Created, *, now: datetime) -> None:
     """Writes the vendor's new take link; the candidate's own link stays the same."""
-    Delivery.objects.filter(pk=cast(UUID, action.delivery_id)).update(take_url=created.take_url, is_revoked=False)
+    new = {"take_url": created.take_url, "note": created.note, "is_revoked": False}
+    Delivery.objects.filter(pk=cast(UUID, action.delivery_id)).update(**new)
+
+
+def apply_late_links(action: Action, created: Created, *, began_at: datetime) -> None:
+    """What a look-up found of a delivery that was settled meanwhile: its links are newer than those of its creation.
+
+    Where a new link was asked for since the look-up began, nobody knows which of the two is the newer, and the row says so.
+    """
+    its = Delivery.objects.filter(pk=cast(UUID, action.delivery_id), ref=created.ref, state=DeliveryState.CREATED)
+    if not created.take_url:
+        return
+    asked_since = Action.objects.filter(
+        delivery_id=cast(UUID, action.delivery_id), verb=Verb.REISSUE_LINK.value, sent_at__gte=began_at
+    )
+    if asked_since.exists():
+        its.update(note=LINK_IN_DOUBT)
+    else:
+        links = {"take_url": created.take_url} | ({"proctor_url": created.proctor_url} if created.proctor_url else {})
+        its.update(**links, note=created.note)
+
+
+# --- which of the vendor's deliveries is whose, and which link is the newest --------------------------------------------
+
+LINK_IN_DOUBT = (
+    "This link may be dead: the vendor gave no answer to an earlier request for a new link and may have carried it out since. "
+    "If it does not open, ask for a new link."
+)
+
+
+def _with_refs_of_others(action: Action) -> QuerySet[Delivery]:
+    others = Delivery.objects.filter(exam__account_id=action.account_id).exclude(pk=cast(UUID, action.delivery_id))
+    if registry.facts(action.account.vendor).delivery_refs_are_shared:
+        others = others.filter(candidate__deliveries=cast(UUID, action.delivery_id))
+    return others.exclude(ref="")
+
+
+def refs_of_others(action: Action) -> list[str]:
+    """The vendor's ids that other deliveries of the same exam there have: whatever a look-up reads, they are not this one's."""
+    ref = Delivery.objects.values_list("exam__ref", flat=True).get(pk=cast(UUID, action.delivery_id))
+    return list(_with_refs_of_others(action).filter(exam__ref=ref).values_list("ref", flat=True))
+
+
+def why_not_its(action: Action, ref: str) -> str:
+    """Why the vendor's delivery `ref` cannot be the one that this action created; "" where it can."""
+    other = _with_refs_of_others(action).filter(ref__iexact=ref).first()
+    return f"The vendor's delivery {ref} belongs to {other.code} already, attempt {other.attempt}." if other else ""
+
+
+def doubt_about_links(action: Action) -> str:
+    """LINK_IN_DOUBT where the vendor may yet act on an earlier request for this delivery's link; "" where it may not."""
+    groups = Action.objects.filter(delivery_id=cast(UUID, action.delivery_id)).values("group")
+    asked = Call.objects.filter(
+        group__in=groups,
+        verb__in=[Verb.REISSUE_LINK.value, Verb.FIND_DELIVERIES.value],
+        is_effect=True,
+        sent_at__gt=Now() - policy.LOOK_AGAIN_AFTER,
+    )
+    unanswered = Q(outcome__in=[Call.Outcome.OPEN, Call.Outcome.NO_ANSWER, Call.Outcome.LOST])
+    unclear = Q(outcome=Call.Outcome.ANSWERED) & (Q(status__gte=500) | Q(status__gte=300, status__lt=400))
+    return LINK_IN_DOUBT if asked.filter(unanswered | unclear).exists() else ""
 
 
 # --- the candidate's link ---------------------------------------------------------------------------------------------
@@ -368,6 +430,10 @@ def cancel(action: Action, *, by: User | None, reason: str, now: datetime) -> No
 @transaction.atomic
 def resolve_created(action: Action, created: Created, *, by: User | None, reason: str, now: datetime) -> None:
     """A person says what an action created at the vendor. Raises ledger.Conflict."""
+    # Two people could say it of the same one at the same moment.
+    Exam.objects.select_for_update(no_key=True).get(deliveries=cast(UUID, action.delivery_id))
+    if sentence := why_not_its(action, created.ref):
+        raise ledger.Conflict(sentence)
     ledger.resolve_created(action, by=by, reason=reason, now=now)
     apply_created(action, created, now=now)
 

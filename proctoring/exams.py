@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -130,6 +131,12 @@ def send(exam: Exam, *, by: User | None, reason: str = "", now: datetime) -> Act
         "exam.sent", exam, team=exam.team_id, at=now, by=by, action=action, reason=reason, verb=shown.verb.value
     )
     return action
+
+
+def why_not_its(action: Action, ref: str) -> str:
+    """Why the vendor's exam `ref` cannot be the one that this action created; "" where it can."""
+    other = Exam.objects.filter(account_id=action.account_id, ref=ref).exclude(pk=cast(UUID, action.exam_id)).first()
+    return f"The vendor's exam {ref} belongs to “{other.title}” already." if other and ref else ""
 
 
 def apply_sent(action: Action, result: ExamResult, *, now: datetime) -> None:

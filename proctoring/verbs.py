@@ -51,15 +51,30 @@ def _settled(result: DeliveryResult) -> Settled:
 
 def _find_deliveries(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Looked]:
     sent_at = min(action.sent_at or action.created_at for action in actions)
-    return [_looked(item) for item in adapter.find_deliveries(_exam(actions), _orders(actions), sent_at)]
+    taken = frozenset(ref for action in actions for ref in deliveries.refs_of_others(action))
+    doubts = {action.pk: deliveries.doubt_about_links(action) for action in actions}
+    found = adapter.find_deliveries(_exam(actions), _orders(actions), sent_at, taken)
+    return [_looked(item, doubts.get(item.reference, "")) for item in found]
 
 
-def _looked(item: LookUp) -> Looked:
+def _looked(item: LookUp, doubt: str) -> Looked:
     if isinstance(item, Found):
-        return Looked(reference=item.reference, found=_settled(item.created))
+        return Looked(reference=item.reference, found=_settled(_doubted(item.created, doubt)))
     if isinstance(item, Ambiguous):
         return Looked(reference=item.reference, choices=tuple(values.pack(choice) for choice in item.choices))
     return Looked(reference=item.reference)
+
+
+def _doubted(created: Created, doubt: str) -> Created:
+    return replace(created, note=f"{created.note} {doubt}".strip()) if doubt and created.take_url else created
+
+
+def _why_not_created(action: Action, settled: Settled) -> str:
+    return deliveries.why_not_its(action, settled.value.ref)
+
+
+def _apply_late_links(action: Action, settled: Settled, *, began_at: datetime) -> None:
+    deliveries.apply_late_links(action, settled.value, began_at=began_at)
 
 
 def _apply_created(action: Action, settled: Settled, *, now: datetime) -> None:
@@ -71,8 +86,8 @@ def _writing_created(done: Sequence[Done]) -> list[sql.Statement]:
 
 
 def _reissue_link(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    ref = actions[0].payload["ref"]
-    created = adapter.reissue_link(_exam(actions), _orders(actions)[0], ref)
+    ref, doubt = actions[0].payload["ref"], deliveries.doubt_about_links(actions[0])
+    created = _doubted(adapter.reissue_link(_exam(actions), _orders(actions)[0], ref), doubt)
     return [Settled(reference=actions[0].pk, verdict=Verdict.HAPPENED, message=created.note, value=created)]
 
 
@@ -108,6 +123,10 @@ def _find_exam(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Looked]:
     if not found.ref:
         return [Looked(reference=actions[0].pk, note=found.note or "Exams there could be this one; none says so.")]
     return [Looked(reference=actions[0].pk, found=_settled_exam(actions[0], found))]
+
+
+def _why_not_created_exam(action: Action, settled: Settled) -> str:
+    return exams.why_not_its(action, settled.value.ref)
 
 
 def _apply_exam(action: Action, settled: Settled, *, now: datetime) -> None:
@@ -175,9 +194,16 @@ VERBS = Verbs(
         Verb.SEND_MESSAGE: Entry(perform=_send_message, apply=_apply_message),
         Verb.REISSUE_LINK: Entry(perform=_reissue_link, apply=_apply_reissued),
         Verb.CREATE_DELIVERIES: Entry(
-            perform=_create_deliveries, apply=_apply_created, writing=_writing_created, look_up=_find_deliveries
+            perform=_create_deliveries,
+            apply=_apply_created,
+            writing=_writing_created,
+            look_up=_find_deliveries,
+            why_not=_why_not_created,
+            apply_late=_apply_late_links,
         ),
-        Verb.CREATE_EXAM: Entry(perform=_create_exam, apply=_apply_exam, look_up=_find_exam),
+        Verb.CREATE_EXAM: Entry(
+            perform=_create_exam, apply=_apply_exam, look_up=_find_exam, why_not=_why_not_created_exam
+        ),
         Verb.UPDATE_EXAM: Entry(perform=_update_exam, apply=_apply_exam),
         **{verb: _session_verb(verb) for verb in sessions.VERBS},
     },

@@ -196,10 +196,16 @@ def _claim_reading(reading: Reading, opening: _Opening) -> Claim:
 
 
 def _claim_look_up(action: Action, opening: _Opening, shut: list[str]) -> Claim | None:
-    if LOOKED_UP_BY.get(Verb(action.verb)) in shut:
+    """One at a time for an action: a look-up may make new links, and of two at once either could end the other's."""
+    verb = LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK)
+    under_way = Call.objects.filter(
+        group=action.group, verb=verb, lead=None, ended_at=None, lease_until__gt=opening.now
+    )
+    if verb in shut or under_way.exists():
         return None
-    Action.objects.filter(pk=action.pk).update(look_due_at=None)
-    call = opening.call(LOOKED_UP_BY.get(Verb(action.verb), Verb.CHECK), group=action.group)
+    if not Action.objects.filter(pk=action.pk, state=ActionState.UNKNOWN).update(look_due_at=None):
+        return None
+    call = opening.call(verb, group=action.group)
     statements.open_calls([call])
     return opening.claim(call, Kind.LOOK_UP, Verb(action.verb), (action,))
 

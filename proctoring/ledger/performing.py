@@ -72,6 +72,10 @@ class Apply(Protocol):
     def __call__(self, action: Action, settled: Settled, *, now: datetime) -> None: ...
 
 
+class ApplyLate(Protocol):
+    def __call__(self, action: Action, settled: Settled, *, began_at: datetime) -> None: ...
+
+
 class After(Protocol):
     """Called for every outcome of an effect that left us, known or not, before the action's own state is written."""
 
@@ -82,7 +86,9 @@ class After(Protocol):
 class Entry:
     """One row of the verb table: how an adapter is asked, and what the domain does with the answer.
 
-    `writing` says in SQL what `apply` does, for many at once: for a verb that is settled by the thousand.
+    `writing` says in SQL what `apply` does, for many at once: for a verb that is settled by the thousand. `why_not` says why
+    what a look-up found cannot be this action's. `apply_late` is for what a look-up found of an action that became DONE by
+    another way meanwhile; `began_at` is when the look-up was claimed.
     """
 
     perform: Callable[[Adapter, Sequence[Action], Sending], Sequence[Settled]]
@@ -90,6 +96,8 @@ class Entry:
     writing: Callable[[Sequence[Done]], list[sql.Statement]] | None = None
     look_up: Callable[[Adapter, Sequence[Action]], Sequence[Looked]] | None = None
     after: After | None = None
+    why_not: Callable[[Action, Settled], str] | None = None
+    apply_late: ApplyLate | None = None
 
 
 Read = Callable[[Adapter, Reading, Clock], str]
@@ -200,7 +208,10 @@ class Recorder:
         lead, now = self.claim.call, datetime.now(UTC)
         seconds = settings.CALL_DEADLINE_SECONDS + settings.LEASE_MARGIN_SECONDS
         until = max(lead.lease_until, now + timedelta(seconds=seconds))
-        if not Call.objects.filter(pk=lead.pk, ended_at=None).update(lease_until=until):
+        ours = Call.objects.filter(pk=lead.pk, ended_at=None)
+        if is_effect:  # past its lease another may have taken this up, and must not be followed by what we began before
+            ours = ours.filter(lease_until__gt=Now())
+        if not ours.update(lease_until=until):
             raise LeaseLost
         part = Call(
             account_id=lead.account_id,

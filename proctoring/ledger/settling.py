@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from proctoring import journal, policy, sql, values
 from proctoring.ledger import health, statements
 from proctoring.ledger.claiming import Claim, Kind
-from proctoring.ledger.performing import DatabaseAway, LeaseLost, Looked, NoPlace, Outcome, Settled, Verbs
+from proctoring.ledger.performing import DatabaseAway, Entry, LeaseLost, Looked, NoPlace, Outcome, Settled, Verbs
 from proctoring.ledger.waking import wake
 from proctoring.models import Account, Action, ActionState, Attention, Call, JournalEntry, Reading
 from proctoring.vendors import registry
@@ -281,11 +281,20 @@ def _settle_look_up(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime)
     answer = outcome.answer if isinstance(outcome.answer, Sequence) else ()
     looked = {item.reference: item for item in answer if isinstance(item, Looked)}
     for action in claim.actions:
-        if outcome.error is not None:
+        if _is_superseded(action, claim):
+            log.info("Look-up %s came back after a later one had begun, which decides", claim.call.pk)
+        elif outcome.error is not None:
             _note_look(action, now, f"It could not be looked up: {_sentence(outcome.error)}")
         else:
             _write_look(action, looked.get(action.pk), claim, verbs, now)
     health.learn(claim, outcome.error, now=now, proves_health=outcome.error is None)
+
+
+def _is_superseded(action: Action, claim: Claim) -> bool:
+    """Of two look-ups the one that began later decides: it may have made links that end the other's. Locks the action."""
+    Action.objects.select_for_update(no_key=True).filter(pk=action.pk).first()
+    later = Call.objects.filter(group=claim.call.group, verb=claim.call.verb, lead=None)
+    return later.filter(claimed_at__gt=claim.call.claimed_at).exists()
 
 
 def _sentence(error: Exception | None) -> str:
@@ -294,16 +303,24 @@ def _sentence(error: Exception | None) -> str:
 
 def _write_look(action: Action, looked: Looked | None, claim: Claim, verbs: Verbs, now: datetime) -> None:
     if looked is not None and looked.found is not None:
-        facts = dict(looked.found.facts)
-        done = {"message": looked.found.message, "choices": None, "look_due_at": None, "result": facts}
-        if _move_unknown(action, ActionState.DONE, now, "action.done", **done):
-            verbs.effects[claim.verb].apply(action, looked.found, now=now)
+        _write_found(action, looked.found, claim, verbs.effects[claim.verb], now)
     elif looked is not None and looked.choices:
         _note_look(action, now, "Several deliveries at the vendor could be it. Pick one.", choices=list(looked.choices))
     elif looked is not None and looked.note:
         _note_look(action, now, looked.note)
     else:
         _write_absent(action, now)
+
+
+def _write_found(action: Action, found: Settled, claim: Claim, entry: Entry, now: datetime) -> None:
+    if entry.why_not is not None and (sentence := entry.why_not(action, found)):
+        _note_look(action, now, sentence)
+        return
+    done = {"message": found.message, "choices": None, "look_due_at": None, "result": dict(found.facts)}
+    if _move_unknown(action, ActionState.DONE, now, "action.done", **done):
+        entry.apply(action, found, now=now)
+    elif entry.apply_late is not None and Action.objects.filter(pk=action.pk, state=ActionState.DONE).exists():
+        entry.apply_late(action, found, began_at=claim.call.claimed_at)
 
 
 def _write_absent(action: Action, now: datetime) -> None:

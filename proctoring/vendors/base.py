@@ -7,7 +7,7 @@ percentages whole numbers. A `reference` is ours (a UUID), a `ref` is the vendor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -85,6 +85,7 @@ class Repeat(StrEnum):
 
     NEVER = "never"  # it would act twice, or nothing says that it would not
     HARMLESS = "harmless"  # the same end state
+    LATEST_WINS = "latest_wins"  # harmless but for a first call that acts late: what the repeat got may be void then
     AS_UPSERT = "as_upsert"  # harmless once the vendor is told it is a repeat (`Sending.is_repeat`)
 
 
@@ -116,6 +117,7 @@ class Facts:
     permissions: Mapping[str, str] = field(default_factory=dict)  # right → what it is for
     take_link_works_once: bool = False
     needs_credentials: bool = True  # False: the console's own settings hold what it takes
+    delivery_refs_are_shared: bool = False  # one id names what several candidates got together
     reports_state: bool = False  # False: a session's state is "not reported by this vendor"
 
 
@@ -498,8 +500,17 @@ class Adapter:
         """Creates one delivery an order. A result for each order; an order without one counts as Unclear."""
         raise self._unsupported("create deliveries")
 
-    def find_deliveries(self, exam: ExamValues, orders: Sequence[DeliveryOrder], sent_at: datetime) -> Sequence[LookUp]:
-        """Looks up what became of orders sent at `sent_at` without an answer."""
+    def find_deliveries(
+        self,
+        exam: ExamValues,
+        orders: Sequence[DeliveryOrder],
+        sent_at: datetime,
+        taken: Collection[str] = frozenset(),
+    ) -> Sequence[LookUp]:
+        """Looks up what became of orders sent at `sent_at` without an answer.
+
+        `taken` are the vendor's ids of deliveries that belong to others already: none of them is found or offered.
+        """
         raise self._unsupported("look deliveries up")
 
     def reissue_link(self, exam: ExamValues, order: DeliveryOrder, ref: str) -> Created:

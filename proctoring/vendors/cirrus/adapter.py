@@ -146,6 +146,7 @@ class CirrusAdapter(Adapter):
         title="Cirrus",
         page="https://help.cirrusassessment.com/api/docs/create-schedule-and-generate-links",
         base_url="https://api.cirrusplatform.com/api/v1/integrations",
+        delivery_refs_are_shared=True,
         capabilities={
             Verb.CREATE_DELIVERIES: Capability(
                 basis=Basis.PAGE,

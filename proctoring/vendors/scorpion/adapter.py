@@ -7,7 +7,7 @@ on what public clients do (the list of deliveries, new tokens, the exam itself) 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -100,8 +100,8 @@ FACTS = Facts(
         Verb.CREATE_DELIVERIES: Capability(basis=Basis.PAGE, permission="create"),
         Verb.REISSUE_LINK: Capability(
             basis=Basis.CLIENTS,
-            # Every try makes a new token, and only the newest is kept: the end is the same.
-            repeat=Repeat.HARMLESS,
+            # Every try makes a new token and may end the older ones: a first call that acts late ends what the repeat got.
+            repeat=Repeat.LATEST_WINS,
             permission="view",
             note="The link sent before may stop working.",
         ),
@@ -244,13 +244,10 @@ class ScorpionAdapter(Adapter):
         return Created(reference=order.reference, ref=ref, person_ref=order.person.ref, take_url=self.take_url(token))
 
     def _new_token(self, path: str, field: str, exam: ExamValues, ref: str) -> str:
-        """Asks for a new token [clients only]. A GET, but it changes something: an older token may stop working.
-
-        Repeating it is harmless, because whoever asks keeps the newest.
-        """
+        """Asks for a new token [clients only]. A GET, but it changes something: an older token may stop working."""
         path = path.format(exam=_segment(exam.ref), delivery=_segment(ref))
         response = self._send("GET", path, is_effect=True)
-        replies.judge(response, is_effect=True, is_repeatable=True, now=self.clock())
+        replies.judge(response, is_effect=True, is_repeatable=False, now=self.clock())
         token = _text(replies.read_object(response, is_effect=True).get(field))
         if not token:
             raise replies.unreadable(response, is_effect=True, what=f"one with a {field}")
@@ -293,9 +290,16 @@ class ScorpionAdapter(Adapter):
             raise Unavailable("The vendor's reply is not the delivery that was asked for.")
         return _snapshot(exam, ref, reply)
 
-    def find_deliveries(self, exam: ExamValues, orders: Sequence[DeliveryOrder], sent_at: datetime) -> Sequence[LookUp]:
+    def find_deliveries(
+        self,
+        exam: ExamValues,
+        orders: Sequence[DeliveryOrder],
+        sent_at: datetime,
+        taken: Collection[str] = frozenset(),
+    ) -> Sequence[LookUp]:
         self._need("view")
-        entries = [entry for entry in self._listed(exam) if _text(entry.get("id"))]
+        not_ours = {"", *(ref.casefold() for ref in taken)}
+        entries = [entry for entry in self._listed(exam) if _text(entry.get("id")).casefold() not in not_ours]
         return [self._look_up(exam, order, entries, sent_at) for order in orders]
 
     def _look_up(

@@ -549,10 +549,10 @@ class TestReissueLink:
         with pytest.raises(OutcomeUnknown):
             adapter(vendor).reissue_link(EXAM, ORDER, DELIVERY_ID)
 
-    def test_may_be_repeated_when_the_vendor_is_busy(self, vendor: LocalVendor) -> None:
+    def test_is_in_doubt_when_the_vendor_is_busy_since_it_may_act_yet(self, vendor: LocalVendor) -> None:
         vendor.answers = lambda sent: (503, b"")
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(OutcomeUnknown):
             adapter(vendor).reissue_link(EXAM, ORDER, DELIVERY_ID)
 
     def test_needs_the_permission(self, vendor: LocalVendor) -> None:
