@@ -321,15 +321,12 @@ def why_not_its(action: Action, ref: str) -> str:
 def doubt_about_links(action: Action) -> str:
     """LINK_IN_DOUBT where the vendor may yet act on an earlier request for this delivery's link; "" where it may not."""
     groups = Action.objects.filter(delivery_id=cast(UUID, action.delivery_id)).values("group")
-    asked = Call.objects.filter(
+    asked = Call.objects.effects_without_answer().filter(
         group__in=groups,
         verb__in=[Verb.REISSUE_LINK.value, Verb.FIND_DELIVERIES.value],
-        is_effect=True,
         sent_at__gt=Now() - policy.LOOK_AGAIN_AFTER,
     )
-    unanswered = Q(outcome__in=[Call.Outcome.OPEN, Call.Outcome.NO_ANSWER, Call.Outcome.LOST])
-    unclear = Q(outcome=Call.Outcome.ANSWERED) & (Q(status__gte=500) | Q(status__gte=300, status__lt=400))
-    return LINK_IN_DOUBT if asked.filter(unanswered | unclear).exists() else ""
+    return LINK_IN_DOUBT if asked.exists() else ""
 
 
 # --- the candidate's link ---------------------------------------------------------------------------------------------

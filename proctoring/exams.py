@@ -10,9 +10,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models.functions import Now
 
 from proctoring import journal, ledger, planning, policy, values
-from proctoring.models import OPEN_STATES, Action, Exam, User
+from proctoring.models import OPEN_STATES, Action, Call, Exam, User
 from proctoring.vendors import registry
 from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Verb
 from proctoring.vendors.errors import VendorError
@@ -131,6 +132,18 @@ def send(exam: Exam, *, by: User | None, reason: str = "", now: datetime) -> Act
         "exam.sent", exam, team=exam.team_id, at=now, by=by, action=action, reason=reason, verb=shown.verb.value
     )
     return action
+
+
+UPDATE_IN_DOUBT = "An earlier update got no answer, and the vendor may yet carry it out over this one. Send the exam again in some minutes."
+
+
+def doubt_about_update(action: Action) -> str:
+    """UPDATE_IN_DOUBT where the vendor may yet act on an update with other values; "" where it may not."""
+    others = Action.objects.filter(exam_id=cast(UUID, action.exam_id)).exclude(pk=action.pk).values("group")
+    sent = Call.objects.effects_without_answer().filter(
+        group__in=others, verb=Verb.UPDATE_EXAM.value, sent_at__gt=Now() - policy.LOOK_AGAIN_AFTER
+    )
+    return UPDATE_IN_DOUBT if sent.exists() else ""
 
 
 def why_not_its(action: Action, ref: str) -> str:

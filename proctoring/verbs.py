@@ -103,7 +103,9 @@ def _create_exam(adapter: Adapter, actions: Sequence[Action], sending: Sending) 
 
 
 def _update_exam(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    return [_settled_exam(actions[0], adapter.update_exam(_exam(actions), sending))]
+    doubt = exams.doubt_about_update(actions[0])
+    result = adapter.update_exam(_exam(actions), sending)
+    return [_settled_exam(actions[0], replace(result, note=f"{result.note} {doubt}".strip()))]
 
 
 def _settled_exam(action: Action, result: ExamResult) -> Settled:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
 
-from proctoring import exams
-from proctoring.models import Account, Action, Exam, JournalEntry, Team
+from proctoring import exams, ledger
+from proctoring.exams import UPDATE_IN_DOUBT
+from proctoring.models import Account, Action, Call, Exam, JournalEntry, Team
+from proctoring.sandbox.server import Sandbox
+from proctoring.vendors import registry
 from proctoring.vendors.base import ExamResult, Verb
+from proctoring.verbs import VERBS
 from tests import factories
+from tests.conftest import with_patience
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -178,3 +186,55 @@ class TestApplySent:
 
         exam.refresh_from_db()
         assert exam.ref == "12"
+
+
+class TestAnUpdateAfterOneWithoutAnAnswer:
+    """A vendor that still carries the first one out would put its values over the second's."""
+
+    @pytest.fixture
+    def sandbox(self, transactional_db: None, settings: LazySettings) -> Iterator[Sandbox]:
+        with Sandbox.running({"proctorexam": 0}) as running:
+            yield with_patience(running, settings)
+
+    @pytest.mark.parametrize(("minutes_ago", "is_in_doubt"), [(0, True), (6, False)])
+    def test_says_for_some_minutes_that_it_may_not_stand(
+        self, sandbox: Sandbox, minutes_ago: int, is_in_doubt: bool
+    ) -> None:
+        exam = self.exam(sandbox)
+        sandbox.fault("proctorexam", "timeout_before", calls=1, match="PATCH")
+        self.send(exam)
+        first = Action.objects.get()
+        Call.objects.update(sent_at=Now() - timedelta(minutes=minutes_ago))
+
+        second = self.send(exam, title="Renamed")
+
+        assert (first.state, second.state) == ("done", "done")
+        assert (UPDATE_IN_DOUBT in second.message) is is_in_doubt
+        assert UPDATE_IN_DOUBT not in first.message, "what is repeated is the same"
+
+    def exam(self, sandbox: Sandbox) -> Exam:
+        demo = registry.demo("proctorexam")
+        account = factories.make_account(
+            factories.make_team(),
+            vendor="proctorexam",
+            base_url=sandbox.url("proctorexam"),
+            credentials=demo.CREDENTIALS,
+            settings=demo.SETTINGS,
+            permissions=demo.PERMISSIONS,
+        )
+        soon = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+        return factories.make_exam(
+            account, **{**demo.EXAMS[0], "starts_at": soon, "ends_at": soon + timedelta(days=30)}
+        )
+
+    def send(self, exam: Exam, **changes: Any) -> Action:
+        for name, value in changes.items():
+            setattr(exam, name, value)
+        exam.save()
+        action = exams.send(exam, by=None, now=datetime.now(UTC))
+        for _ in range(2):
+            Action.objects.filter(state="queued").update(due_at=datetime.now(UTC))
+            Account.objects.update(next_call_at=None)
+            ledger.drain(exam.account_id, VERBS, worker="test", should_stop=lambda: False, seconds=0.1)
+        action.refresh_from_db()
+        return action

@@ -68,6 +68,13 @@ class Batch(models.Model):
 class CallQuerySet(TeamScoped):
     team_path = "account__team"
 
+    def effects_without_answer(self) -> CallQuerySet:
+        """Effects that left us and of which nobody knows whether the vendor will yet carry them out."""
+        unanswered = Q(outcome__in=[Call.Outcome.OPEN, Call.Outcome.NO_ANSWER, Call.Outcome.LOST])
+        unclear = Q(outcome=Call.Outcome.ANSWERED) & (Q(status__gte=500) | Q(status__gte=300, status__lt=400))
+        found: CallQuerySet = self.filter(unanswered | unclear, is_effect=True, sent_at__isnull=False)
+        return found
+
 
 class Call(models.Model):
     """One HTTP exchange, written before it is sent. Secrets are masked; the bodies are encrypted and may be erased.
