@@ -134,7 +134,10 @@ def send(exam: Exam, *, by: User | None, reason: str = "", now: datetime) -> Act
     return action
 
 
-UPDATE_IN_DOUBT = "An earlier update got no answer, and the vendor may yet carry it out over this one. Send the exam again in some minutes."
+UPDATE_IN_DOUBT = (
+    "An earlier update got no answer, and the vendor may yet carry it out over this one. "
+    "Send the exam again in some minutes."
+)
 
 
 def doubt_about_update(action: Action) -> str:
