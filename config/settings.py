@@ -14,13 +14,22 @@ import environ
 from cryptography.fernet import Fernet
 from django.urls import reverse_lazy
 
+from config.private import keep_private
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+# What holds credentials, people's details or links, or leads to them. VAR_DIR itself may be a folder that others use, too.
+PRIVATE_FILES = [
+    *(VAR_DIR / name for name in ("queue", "mail", "sandbox", "static", "secret-key", "field-key")),
+    *VAR_DIR.glob("beat-schedule*"),
+    *([VAR_DIR] if VAR_DIR == BASE_DIR / "var" else []),
+]
+keep_private(*PRIVATE_FILES)
 
 
 def kept_secret(name: str, make: Any) -> str:
@@ -114,6 +123,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
     }
+    PRIVATE_FILES += [Path(f"{_database['NAME']}{end}") for end in ("", "-wal", "-shm")]
+    keep_private(*PRIVATE_FILES)
     # A file, not memory: tests share it with real worker processes.
     _database["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
 elif _database["ENGINE"] == "django.db.backends.postgresql":
@@ -210,6 +221,7 @@ DATETIME_FORMAT = "j M Y, H:i"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
