@@ -60,10 +60,18 @@ def plan_of(batch: Batch) -> Plan:
 
 
 @transaction.atomic
-def request(batch: Batch, *, arranged: Iterable[int] = (), by: User | None, now: datetime) -> Batch:
+def request(
+    batch: Batch,
+    *,
+    arranged: Iterable[int] = (),
+    interrupted: Iterable[int] = (),
+    by: User | None,
+    now: datetime,
+) -> Batch:
     """Asks for every delivery of a drafted batch that is still possible; a second press changes nothing.
 
-    `arranged` are the keys of the rows whose accommodation a coordinator says is arranged at the vendor by hand.
+    `arranged` are the keys of the rows whose accommodation a coordinator says is arranged at the vendor by hand,
+    `interrupted` those of the people who are to be taken out of the attempt that they are in.
     Raises Refused where nothing at all is possible, and then nothing is saved.
     """
     if not Batch.objects.filter(pk=batch.pk, confirmed_at=None).update(confirmed_at=now, by=by):
@@ -72,8 +80,8 @@ def request(batch: Batch, *, arranged: Iterable[int] = (), by: User | None, now:
     plan = planning.judge(plan_of(batch), exam, now=now, keeps_attempts=True)
     if plan.refusal:
         raise Refused(plan.refusal)
-    ticked = set(arranged)
-    rows = [row for row in plan.rows if row.standing is Standing.READY or _is_ticked(row, ticked)]
+    ticked, out = set(arranged), set(interrupted)
+    rows = [row for row in plan.rows if row.may_go(arranged=ticked, interrupted=out)]
     if not rows:
         raise Refused("None of these candidates can get a delivery now.")
     saved = _save_candidates(exam, rows, by=by, now=now)
@@ -92,10 +100,6 @@ _DELIVERY_TAKEN = "This delivery was asked for by somebody else meanwhile."
 
 def _left_out(row: Row, sentence: str | None) -> Row:
     return replace(row, standing=Standing.REFUSED, sentences=(sentence,)) if sentence else row
-
-
-def _is_ticked(row: Row, ticked: set[int]) -> bool:
-    return row.standing is Standing.ASKS and row.key in ticked
 
 
 def _save_candidates(exam: Exam, rows: Sequence[Row], *, by: User | None, now: datetime) -> list[Row]:
@@ -390,9 +394,10 @@ def let_back_in(delivery: Delivery, *, by: User | None, reason: str, now: dateti
     plan = planning.plan_candidates(exam, [delivery.candidate], now=now, is_retake=True, options=delivery.options)
     batch = draft(plan, exam=exam, by=by, now=now, reason=reason)
     arranged = [row.key for row in plan.asks] if delivery.is_arranged_by_hand else []
-    if not (plan.ready or arranged):
+    interrupted = [row.key for row in plan.in_exam]  # that they are in the exam is why they are let back in
+    if plan.refusal or not any(row.may_go(arranged=arranged, interrupted=interrupted) for row in plan.rows):
         raise Refused(plan.refusal or " ".join(sentence for row in plan.rows for sentence in row.sentences))
-    return request(batch, arranged=arranged, by=by, now=now)
+    return request(batch, arranged=arranged, interrupted=interrupted, by=by, now=now)
 
 
 def _ask_new_link(delivery: Delivery, *, by: User | None, reason: str, now: datetime) -> Action:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
 from proctoring import policy, values
-from proctoring.models import OPEN_STATES, Action, Candidate, CandidateReference, Delivery, DeliveryState, Exam
+from proctoring.models import OPEN_STATES, Action, Candidate, CandidateReference, Delivery, DeliveryState, Exam, Session
 from proctoring.rosters import HEADERS, Entry, Problem
 from proctoring.vendors import registry
 from proctoring.vendors.base import Adapter, DeliveryOrder, HttpRequest, HttpResponse, Person, Verb
@@ -23,12 +23,16 @@ CHUNK = 500
 class Standing(StrEnum):
     READY = "ready"
     ASKS = "asks"  # ready once "arranged at the vendor by hand" is ticked
+    IN_EXAM = "in_exam"  # ready once it is ticked that they are taken out of the attempt that they are in
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One person of a plan. `line` is the roster's, `changes` what the roster says differently of a known candidate."""
+    """One person of a plan. `line` is the roster's, `changes` what the roster says differently of a known candidate.
+
+    Who is in the middle of the exam may need both ticks: then the standing is ASKS.
+    """
 
     key: int
     person: Person
@@ -39,6 +43,13 @@ class Row:
     sentences: tuple[str, ...] = ()
     changes: Mapping[str, str] = field(default_factory=dict)
     previous_ref: str = ""
+    is_in_exam: bool = False
+
+    def may_go(self, *, arranged: Collection[int], interrupted: Collection[int]) -> bool:
+        """Whether it can be asked for, given the keys that were ticked."""
+        if self.standing is Standing.REFUSED or (self.is_in_exam and self.key not in interrupted):
+            return False
+        return self.standing is not Standing.ASKS or self.key in arranged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,11 @@ class Plan:
     @property
     def asks(self) -> list[Row]:
         return self.standing(Standing.ASKS)
+
+    @property
+    def in_exam(self) -> list[Row]:
+        """Those who are in the middle of the exam and could have a new attempt."""
+        return [row for row in self.rows if row.is_in_exam and row.standing is not Standing.REFUSED]
 
     @property
     def refused(self) -> list[Row]:
@@ -189,7 +205,7 @@ def judge(plan: Plan, exam: Exam, *, now: datetime, keeps_attempts: bool = False
     """The plan with each row's standing as of now. With `keeps_attempts` a row whose attempt is taken is refused."""
     why_none = refusal(exam, now)
     known = [row.person.reference for row in plan.rows if row.is_known]
-    attempts, previous = _attempts(exam, known)
+    attempts, previous = _attempts(exam, known, now)
     refs = _references(exam, known)
     adapter = None if why_none else _unconnected(exam)
     rows = []
@@ -213,15 +229,16 @@ def _judge_row(
     if keeps_attempts and attempt != row.attempt:
         sentence = f"Attempt {row.attempt} was made by somebody else meanwhile."
         return replace(row, standing=Standing.REFUSED, sentences=(sentence,))
-    row = replace(row, attempt=attempt)
+    is_in_exam = plan.is_retake and facts.is_in_exam
+    row = replace(row, attempt=attempt, is_in_exam=is_in_exam)
     if adapter is None:
         return row
     objections = adapter.objections(values.of_exam(exam), order_of(row, plan, is_arranged_by_hand=False))
     refused, asks = policy.split_objections(objections, is_arranged=False)
     if refused:
         return replace(row, standing=Standing.REFUSED, sentences=tuple(refused))
-    standing = Standing.ASKS if asks else Standing.READY
-    return replace(row, standing=standing, sentences=tuple(asks))
+    standing = Standing.ASKS if asks else Standing.IN_EXAM if is_in_exam else Standing.READY
+    return replace(row, standing=standing, sentences=(*([policy.IN_EXAM] if is_in_exam else []), *asks))
 
 
 def order_of(row: Row, plan: Plan, *, is_arranged_by_hand: bool, reference: UUID | None = None) -> DeliveryOrder:
@@ -235,12 +252,15 @@ def order_of(row: Row, plan: Plan, *, is_arranged_by_hand: bool, reference: UUID
     )
 
 
-def _attempts(exam: Exam, candidates: Sequence[UUID]) -> tuple[dict[UUID, policy.AttemptFacts], dict[UUID, Delivery]]:
+def _attempts(
+    exam: Exam, candidates: Sequence[UUID], now: datetime
+) -> tuple[dict[UUID, policy.AttemptFacts], dict[UUID, Delivery]]:
     latest: dict[UUID, Delivery] = {}
     busy: set[UUID] = set()
     for part in chunks(candidates):
         deliveries = Delivery.objects.filter(exam=exam, candidate__in=part).exclude(state=DeliveryState.CANCELLED)
-        for delivery in deliveries.defer("take_url", "proctor_url").order_by("attempt"):
+        deliveries = deliveries.select_related("session", "candidate").order_by("attempt")
+        for delivery in deliveries.defer("take_url", "proctor_url", "session__content"):
             latest[delivery.candidate_id] = delivery
         open_actions = Action.objects.filter(delivery__exam=exam, delivery__candidate__in=part, state__in=OPEN_STATES)
         busy.update(open_actions.values_list("delivery__candidate", flat=True))
@@ -249,10 +269,18 @@ def _attempts(exam: Exam, candidates: Sequence[UUID]) -> tuple[dict[UUID, policy
             latest=delivery.attempt,
             latest_is_created=delivery.state == DeliveryState.CREATED,
             has_open_action=candidate in busy,
+            is_in_exam=_is_in_exam(exam, delivery, now),
         )
         for candidate, delivery in latest.items()
     }
     return facts, latest
+
+
+def _is_in_exam(exam: Exam, delivery: Delivery, now: datetime) -> bool:
+    session: Session | None = getattr(delivery, "session", None)
+    percent = 100 + delivery.candidate.extra_time_percent
+    lasts = timedelta(minutes=exam.duration_minutes) * percent / 100 if exam.duration_minutes else None
+    return policy.is_in_exam(session.state if session else "", opened_at=delivery.opened_at, lasts=lasts, now=now)
 
 
 def _references(exam: Exam, candidates: Sequence[UUID]) -> dict[UUID, str]:

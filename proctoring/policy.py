@@ -139,6 +139,7 @@ class AttemptFacts:
     latest: int = 0
     latest_is_created: bool = False
     has_open_action: bool = False
+    is_in_exam: bool = False  # in the middle of the latest
 
 
 def account_refusal(account: AccountFacts, verb: Verb, permission: str) -> str | None:
@@ -178,6 +179,21 @@ def attempt_refusal(attempts: AttemptFacts, *, is_retake: bool) -> str | None:
     if attempts.has_open_action or not attempts.latest_is_created:
         return f"Attempt {attempts.latest} is not settled yet. Finish or cancel it first."
     return None
+
+
+BEGUN_AND_NOT_OVER = frozenset({"in_progress", "paused", "suspended"})
+OVER = frozenset({"submitted", "complete"})
+LONGEST_SITTING = timedelta(hours=4)  # where the exam's duration is not known
+IN_EXAM = "Is in the middle of the exam: a retake ends that attempt."
+
+
+def is_in_exam(state: str, *, opened_at: datetime | None = None, lasts: timedelta | None = None, now: datetime) -> bool:
+    """Whether somebody is in the middle of their exam, by the vendor's word; where it has none, by ours: they began here,
+    and the time they have is not over.
+    """
+    if state in BEGUN_AND_NOT_OVER or state in OVER:
+        return state in BEGUN_AND_NOT_OVER
+    return opened_at is not None and now < opened_at + (lasts or LONGEST_SITTING)
 
 
 def split_objections(objections: Sequence[Objection], *, is_arranged: bool) -> tuple[list[str], list[str]]:
@@ -266,6 +282,8 @@ def session_refusal(session: SessionFacts, verb: Verb) -> str | None:
 def session_warnings(session: SessionFacts, verb: Verb) -> list[str]:
     """What to mind before doing it."""
     warnings = []
+    if verb is Verb.RESET and session.state in BEGUN_AND_NOT_OVER:
+        warnings.append("Is in the middle of the exam, and loses what was answered while they look on.")
     if verb is Verb.RETAKE and session.may_be_retaken is None:
         warnings.append(
             "It is not known whether this exam allows retakes: only a multi-attempt session can be retaken."

@@ -86,6 +86,11 @@ class Plan:
         return [row for row in self.rows if row.standing is Standing.READY]
 
     @property
+    def in_exam(self) -> list[Row]:
+        """Those who are in the middle of their exam: they are left out unless it is said that they are meant, too."""
+        return [row for row in self.rows if row.standing is Standing.IN_EXAM]
+
+    @property
     def refused(self) -> list[Row]:
         return [row for row in self.rows if row.standing is Standing.REFUSED]
 
@@ -129,11 +134,14 @@ def _row(session: Session, verb: Verb, account: Account, exam: Exam | None, is_b
         was_read=session.asked_at is not None,
     )
     why_not = refusal(account, verb) or policy.session_refusal(facts, verb)
+    is_taken_out = verb is Verb.RETAKE and session.state in policy.BEGUN_AND_NOT_OVER
+    standing = Standing.REFUSED if why_not else Standing.IN_EXAM if is_taken_out else Standing.READY
+    sentence = why_not or (policy.IN_EXAM if is_taken_out else "")
     return Row(
         session_id=session.pk,
         name=str(session),
-        standing=Standing.REFUSED if why_not else Standing.READY,
-        sentences=(why_not,) if why_not else (),
+        standing=standing,
+        sentences=(sentence,) if sentence else (),
         warnings=tuple(policy.session_warnings(facts, verb)),
         loses=policy.what_a_reset_loses(facts) if verb is Verb.RESET else "",
         expected=observing.snapshot_of(session),
@@ -158,9 +166,12 @@ def plan_of(batch: Batch) -> Plan:
 
 
 @transaction.atomic
-def request(batch: Batch, *, category: str, reason: str, by: User | None, now: datetime) -> Batch:
+def request(
+    batch: Batch, *, category: str, reason: str, includes_in_exam: bool = False, by: User | None, now: datetime
+) -> Batch:
     """Asks for what a drafted batch planned and is still possible; a second press changes nothing.
 
+    Who is in the middle of their exam is left out, unless the preview said so and `includes_in_exam`.
     Raises Refused where nothing is possible, or no reason is given; then nothing is saved.
     """
     if category not in CATEGORIES or not reason.strip():
@@ -170,26 +181,32 @@ def request(batch: Batch, *, category: str, reason: str, by: User | None, now: d
         return Batch.objects.get(pk=batch.pk)
     drafted = plan_of(batch)
     rows = _still_possible(drafted)
-    asked = [row for row in rows if row.standing is Standing.READY]
+    asked = [r for r in rows if r.standing is Standing.READY or (includes_in_exam and r.standing is Standing.IN_EXAM)]
     if not asked:
         raise Refused("None of these sessions can be done now.")
+    done = {row.session_id for row in asked}
     sessions = {s.pk: s for s in Session.objects.select_related("account").filter(pk__in=[r.session_id for r in asked])}
     for account_id in sorted({session.account_id for session in sessions.values()}):
         pairs = [(row, sessions[row.session_id]) for row in asked if sessions[row.session_id].account_id == account_id]
         _ask(batch, drafted, pairs, words, by=by, now=now)
-    skipped = [values.pack(row) for row in rows if row.standing is Standing.REFUSED]
+    skipped = [values.pack(row) for row in rows if row.session_id not in done]
     Batch.objects.filter(pk=batch.pk).update(plan={"verb": drafted.verb.value, "skipped_sessions": skipped})
     return Batch.objects.get(pk=batch.pk)
 
 
 def _still_possible(drafted: Plan) -> list[Row]:
-    """The rows as of now; what the preview showed of each stays what the vendor's session is compared with."""
+    """The rows as of now; what the preview showed of each stays what the vendor's session is compared with.
+
+    Who has begun since the preview is refused: nobody was asked whether they are to be taken out.
+    """
     ids = [row.session_id for row in drafted.rows]
     now_rows = {row.session_id: row for row in plan(list(Session.objects.filter(pk__in=ids)), drafted.verb).rows}
     rows = []
     for row in drafted.rows:
         current = now_rows.get(row.session_id)
-        if row.standing is Standing.READY and current is not None and current.standing is Standing.REFUSED:
+        is_refused_now = current is not None and current.standing is Standing.REFUSED
+        has_begun = current is not None and current.standing is Standing.IN_EXAM and row.standing is Standing.READY
+        if current is not None and row.standing is not Standing.REFUSED and (is_refused_now or has_begun):
             row = replace(row, standing=Standing.REFUSED, sentences=current.sentences)
         rows.append(row)
     return rows

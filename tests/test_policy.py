@@ -296,3 +296,22 @@ class TestWords:
 
         assert all(policy.session_warnings(session, verb) for verb in (Verb.RESET, Verb.REOPEN, Verb.RETAKE))
         assert policy.session_warnings(SessionFacts(state="submitted", allows_retakes=True), Verb.RETAKE) == []
+
+
+class TestIsInExam:
+    @pytest.mark.parametrize("state", ["in_progress", "paused", "suspended"])
+    def test_goes_by_the_vendors_word(self, state: str) -> None:
+        assert policy.is_in_exam(state, now=NOW)
+
+    @pytest.mark.parametrize("state", ["submitted", "complete"])
+    def test_believes_the_vendor_that_it_is_over_whatever_was_pressed_here(self, state: str) -> None:
+        assert not policy.is_in_exam(state, opened_at=NOW, now=NOW)
+
+    @pytest.mark.parametrize("state", ["", "unknown", "not_reported", "not_started"])
+    def test_goes_by_the_time_they_have_where_the_vendor_says_nothing(self, state: str) -> None:
+        hour = timedelta(hours=1)
+
+        assert policy.is_in_exam(state, opened_at=NOW - timedelta(minutes=59), lasts=hour, now=NOW)
+        assert not policy.is_in_exam(state, opened_at=NOW - hour, lasts=hour, now=NOW)
+        assert policy.is_in_exam(state, opened_at=NOW - 3 * hour, now=NOW)
+        assert not policy.is_in_exam(state, now=NOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -60,6 +61,53 @@ class TestPlan:
         hall.exam.save()
 
         assert not sessions.plan([hall.named("Amos Burton")], Verb.RETAKE).ready
+
+
+class TestWhoIsInTheExam:
+    """A retake ends the attempt that somebody is in, so they are left out unless that is said."""
+
+    def plan(self, hall: Hall, verb: Verb = Verb.RETAKE) -> sessions.Plan:
+        hall.sync()
+        Session.objects.update(allows_retakes=True)
+        return sessions.plan([hall.named("Amos Burton"), hall.named("Robin Roe")], verb)
+
+    def draft(self, hall: Hall, plan: sessions.Plan) -> Batch:
+        return sessions.draft(plan, team_id=hall.team.pk, by=hall.lead, now=datetime.now(UTC))
+
+    def request(self, hall: Hall, batch: Batch, **values: Any) -> list[str]:
+        reason = {"category": "technical", "reason": "Fire alarm", "by": hall.lead, "now": datetime.now(UTC)}
+        sessions.request(batch, **reason, **values)
+        return sorted(str(action.session) for action in Action.objects.select_related("session"))
+
+    def test_is_counted_and_left_out(self, hall: Hall) -> None:
+        plan = self.plan(hall)
+
+        asked = self.request(hall, self.draft(hall, plan))
+
+        assert ([row.name for row in plan.ready], [row.name for row in plan.in_exam]) == (
+            ["Amos Burton"],
+            ["Robin Roe"],
+        )
+        assert asked == ["Amos Burton"]
+        assert [item["name"] for item in Batch.objects.get().plan["skipped_sessions"]] == ["Robin Roe"]
+
+    def test_is_taken_along_once_that_is_said(self, hall: Hall) -> None:
+        assert self.request(hall, self.draft(hall, self.plan(hall)), includes_in_exam=True) == [
+            "Amos Burton",
+            "Robin Roe",
+        ]
+
+    def test_is_never_somebody_who_began_after_the_preview(self, hall: Hall) -> None:
+        batch = self.draft(hall, self.plan(hall))
+        Session.objects.filter(name="Amos Burton").update(state="in_progress", vendor_state="IN_PROGRESS")
+
+        assert self.request(hall, batch, includes_in_exam=True) == ["Robin Roe"]
+
+    def test_is_said_of_a_reset_too(self, hall: Hall) -> None:
+        rows = {row.name: row for row in self.plan(hall, Verb.RESET).rows}
+
+        assert any("middle of the exam" in text for text in rows["Robin Roe"].warnings)
+        assert not any("middle of the exam" in text for text in rows["Amos Burton"].warnings)
 
 
 class TestRequest:

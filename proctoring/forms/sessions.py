@@ -39,16 +39,29 @@ class ConfirmForm(forms.Form):
         help_text="Kept in the journal for whoever asks later.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+    includes_in_exam = forms.BooleanField(required=False)
     number = forms.CharField(label="How many", widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
-    def __init__(self, *args: Any, number: int, asks_number: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, number: int, asks_number: bool, in_exam: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wanted = number
+        self.fields["includes_in_exam"].label = (
+            "Also the one who is in the exam now" if in_exam == 1 else f"Also the {in_exam} who are in their exam now"
+        )
+        self.fields["includes_in_exam"].help_text = "A retake ends the attempt that they are in."
+        if not in_exam:
+            del self.fields["includes_in_exam"]
         if asks_number:
             self.fields["number"].widget.attrs["inputmode"] = "numeric"
             self.fields["number"].help_text = f"Type {number}: so many sessions lose their answers and scores."
         else:
             del self.fields["number"]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.wanted and not data.get("includes_in_exam"):
+            self.add_error("includes_in_exam", "All of them are in their exam now. Tick this if they are meant.")
+        return data
 
     def clean_number(self) -> str:
         text: str = self.cleaned_data["number"].strip()

@@ -39,6 +39,7 @@ SAMPLE = (
 STANDINGS = {
     Standing.READY: "will get a delivery",
     Standing.ASKS: "will, once “arranged by hand” is ticked",
+    Standing.IN_EXAM: "will, once it is ticked that the attempt under way ends",
     Standing.REFUSED: "will not get a delivery",
 }
 
@@ -283,8 +284,8 @@ def deliver_preview(request: ConsoleRequest, batch: UUID) -> HttpResponseBase:
 
 def _preview_title(plan: Plan) -> str:
     """Names what the button will do."""
-    ready, asks = len(plan.ready), len(plan.asks)
-    if plan.refusal or not (ready or asks):
+    ready = len(plan.ready)
+    if plan.refusal or not (ready or plan.asks or plan.in_exam):
         return "Nothing to deliver"
     whom = words.plural(ready, "candidate") if ready else "those you tick"
     return f"{'Retake for' if plan.is_retake else 'Deliver to'} {whom}: check before you press"
@@ -306,20 +307,23 @@ def _judged(batch: Batch) -> Plan:
 
 
 def _groups(plan: Plan) -> dict[str, Any]:
-    changed = [row for row in (*plan.ready, *plan.asks) if row.changes]
+    possible = [row for row in plan.rows if row.standing is not Standing.REFUSED]
     return {
         "ready": Group.of(plan.ready),
         "asks": Group.of(plan.asks),
+        "in_exam": Group.of(plan.in_exam),
+        "waiting_for_ticks": len(possible) - len(plan.ready),
         "refused": Group.of(plan.refused),
-        "changed": Group.of(changed),
-        "new_candidates": sum(not row.is_known for row in (*plan.ready, *plan.asks)),
+        "changed": Group.of([row for row in possible if row.changes]),
+        "new_candidates": sum(not row.is_known for row in possible),
         "labels": {**rosters.HEADERS},
     }
 
 
 def _confirm(request: ConsoleRequest, batch: Batch) -> HttpResponse:
     try:
-        done = deliveries.request(batch, arranged=_arranged(request, batch), by=request.user, now=now())
+        arranged, interrupted = (_ticked(request, batch, name) for name in ("arranged", "interrupted"))
+        done = deliveries.request(batch, arranged=arranged, interrupted=interrupted, by=request.user, now=now())
     except deliveries.Refused as refused:
         return _refused(request, batch, str(refused))
     except IntegrityError:
@@ -327,10 +331,14 @@ def _confirm(request: ConsoleRequest, batch: Batch) -> HttpResponse:
     return redirect("batch", batch=done.pk)
 
 
-def _arranged(request: ConsoleRequest, batch: Batch) -> list[int]:
-    if request.POST.get("arranged_all"):
-        return [row.key for row in _judged(batch).asks]
-    return [int(key) for key in request.POST.getlist("arranged") if key.isdecimal()]
+def _ticked(request: ConsoleRequest, batch: Batch, name: str) -> list[int]:
+    """The keys of the rows with this tick. “All” stands for those that the page counted: who began since is not among them."""
+    if everybody := request.POST.get(f"{name}_all"):
+        plan = _judged(batch)
+        keys = [row.key for row in (plan.asks if name == "arranged" else plan.in_exam)]
+        if name == "arranged" or everybody == str(len(keys)):
+            return keys
+    return [int(key) for key in request.POST.getlist(name) if key.isdecimal()]
 
 
 def _refused(request: ConsoleRequest, batch: Batch, sentence: str) -> HttpResponse:

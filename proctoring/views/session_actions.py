@@ -137,13 +137,15 @@ def _batch(request: ConsoleRequest, key: UUID, *defer: str) -> Batch:
 
 def _confirm_form(plan: Plan, data: QueryDict | None) -> ConfirmForm:
     number = len(plan.ready)
-    return ConfirmForm(data, number=number, asks_number=plan.verb is Verb.RESET and number > 1)
+    asks_number = plan.verb is Verb.RESET and number > 1
+    return ConfirmForm(data, number=number, asks_number=asks_number, in_exam=len(plan.in_exam))
 
 
 def _confirm(request: ConsoleRequest, row: Batch, form: ConfirmForm) -> HttpResponse:
     category, reason = form.cleaned_data["category"], form.cleaned_data["reason"]
+    includes = form.cleaned_data.get("includes_in_exam", False)
     try:
-        sessions.request(row, category=category, reason=reason, by=request.user, now=now())
+        sessions.request(row, category=category, reason=reason, includes_in_exam=includes, by=request.user, now=now())
     except sessions.Refused as error:
         messages.error(request, f"Nothing was sent. {error}")
     return redirect("session_action", batch=row.pk)
@@ -159,6 +161,8 @@ def _preview(request: ConsoleRequest, row: Batch, plan: Plan, form: ConfirmForm)
         "verb_title": session_words.title(plan.verb),
         "ready": [_shown(item, found) for item in plan.ready[:SHOWN]],
         "more_ready": max(len(plan.ready) - SHOWN, 0),
+        "in_exam": [_shown(item, found) for item in plan.in_exam[:SHOWN]],
+        "more_in_exam": max(len(plan.in_exam) - SHOWN, 0),
         "refused": [_shown(item, found) for item in plan.refused[:SHOWN]],
         "more_refused": max(len(plan.refused) - SHOWN, 0),
         "warnings": Counter(text for item in plan.ready for text in item.warnings).most_common(),
@@ -176,6 +180,8 @@ def _preview(request: ConsoleRequest, row: Batch, plan: Plan, form: ConfirmForm)
 def _preview_title(plan: Plan) -> str:
     """Names what the button will do."""
     verb, number = session_words.title(plan.verb), len(plan.ready)
+    if plan.in_exam and not number:
+        return f"{verb}: {words.plural(len(plan.in_exam), 'candidate')} in the middle of the exam"
     if not number:
         return f"{verb}: nothing can be done now"
     what = verb if plan.verb is Verb.SUBMIT_RESPONSES else f"{verb} {words.plural(number, 'session')}"

@@ -25,11 +25,12 @@
   const count = () => {
     const button = document.querySelector("[data-deliver]");
     if (!button) return;
-    const { ready, asks } = button.form.dataset;
-    const everybody = document.querySelector("[data-tick-all=arranged]");
-    const ticked = everybody && everybody.checked ? Number(asks) : all("[name=arranged]:checked").length;
-    const number = Number(ready) + ticked;
-    button.textContent = number ? `Deliver to ${number} candidate${number === 1 ? "" : "s"}` : "Tick who is arranged first";
+    const goes = new Map(); // who has two boxes needs both ticked
+    all("[name=arranged], [name=interrupted]").forEach((box) => goes.set(box.value, (goes.get(box.value) ?? true) && box.checked));
+    const ticked = [...goes.values()].filter(Boolean).length;
+    const notShown = all("[data-tick-all]:checked").map((whole) => whole.value - all(`[name="${whole.dataset.tickAll}"]`).length);
+    const number = notShown.reduce((sum, more) => sum + more, Number(button.form.dataset.ready) + ticked);
+    button.textContent = number ? `Deliver to ${number} candidate${number === 1 ? "" : "s"}` : "Tick first who is to get one";
     button.disabled = number === 0;
   };
 

@@ -342,3 +342,51 @@ class TestPreview:
         page = office.as_("coordinator").get(reverse("deliver_preview", args=[batch.pk])).content.decode()
 
         assert HOSTILE not in page
+
+
+class TestWhoIsInTheExam:
+    """A new attempt takes them out of the one that they are in: said, counted, and off unless ticked."""
+
+    @pytest.fixture
+    def people(self, office: Office) -> list[Candidate]:
+        people = factories.make_candidates(office.team, 3)
+        for number, person in enumerate(people):
+            began = datetime.now(UTC) if number < 2 else None
+            delivery = factories.make_delivery(
+                office.exam, person, state=DeliveryState.CREATED, opened_at=began, person_ref=str(uuid4())
+            )
+            if number == 1:
+                factories.make_session(office.exam, delivery=delivery, state="paused", name=str(person))
+        return people
+
+    def test_is_counted_and_listed(self, office: Office, people: list[Candidate]) -> None:
+        draft = office.draft(people, is_retake=True)
+
+        page = office.as_("coordinator").get(reverse("deliver_preview", args=[draft.pk])).content.decode()
+
+        assert "End these 2 attempts" in page
+        assert page.count('name="interrupted"') == 2
+        assert "Retake for 1 candidate" in page
+
+    @pytest.mark.parametrize(
+        ("tick", "number"),
+        [({}, 1), ({"interrupted": "0"}, 2), ({"interrupted_all": "2"}, 3), ({"interrupted_all": "1"}, 1)],
+    )
+    def test_is_left_out_unless_ticked(
+        self, office: Office, people: list[Candidate], tick: dict[str, str], number: int
+    ) -> None:
+        draft = office.draft(people, is_retake=True)
+
+        office.as_("coordinator").post(reverse("deliver_preview", args=[draft.pk]), tick)
+
+        assert Delivery.objects.filter(attempt=2).count() == number
+        assert len(Batch.objects.get(pk=draft.pk).plan["skipped"]) == 3 - number
+
+    def test_is_let_back_in_without_a_tick(self, office: Office, people: list[Candidate]) -> None:
+        office.account.permissions = ["create"]
+        office.account.save()
+        first = Delivery.objects.get(candidate=people[0])
+
+        deliveries.let_back_in(first, by=office.members["coordinator"], reason="Thrown out", now=datetime.now(UTC))
+
+        assert Delivery.objects.filter(attempt=2, candidate=people[0]).exists()

@@ -983,3 +983,30 @@ class TestAdmin:
         self.post(board.as_("coordinator"), "reset", session)
 
         assert not Batch.objects.exists()
+
+
+class TestARetakeOfWhoIsInTheExam:
+    def test_is_counted_and_needs_a_tick(self, board: Board) -> None:
+        inside, done = board.session("Ann Lee", state="in_progress", vendor_state="IN_PROGRESS"), board.session("Bo Ek")
+        batch = board.draft(Verb.RETAKE, [inside, done])
+        client, url = board.as_("lead"), reverse("session_action", args=[batch.pk])
+        reason = {"category": "other", "reason": "Fire alarm"}
+
+        page = text(client.get(url))
+        client.post(url, reason)
+
+        assert "Also the one who is in the exam now" in page
+        assert "In the middle of the exam" in page
+        assert [action.session for action in Action.objects.all()] == [done]
+
+    def test_of_nobody_else_says_what_to_tick(self, board: Board) -> None:
+        inside = board.session("Ann Lee", state="paused", vendor_state="PAUSED")
+        batch = board.draft(Verb.RETAKE, [inside])
+        client, url = board.as_("lead"), reverse("session_action", args=[batch.pk])
+        reason = {"category": "other", "reason": "Fire alarm"}
+
+        refused = client.post(url, reason)
+        client.post(url, {**reason, "includes_in_exam": "on"})
+
+        assert (refused.status_code, "Tick this if they are meant" in text(refused)) == (422, True)
+        assert Action.objects.get().session == inside

@@ -28,6 +28,11 @@ class Command(ConsoleCommand):
         parser.add_argument("roster", metavar="ROSTER")
         parser.add_argument("--team")
         parser.add_argument("--retake", action="store_true", help="A new attempt for candidates who have one.")
+        parser.add_argument(
+            "--include-in-progress",
+            action="store_true",
+            help="With --retake: also those who are in the middle of the exam; it ends that attempt.",
+        )
         parser.add_argument("--reason", default="", help="Why; kept in the journal.")
         parser.add_argument(
             "--arranged", action="store_true", help="Accommodations are arranged at the vendor by hand."
@@ -57,14 +62,14 @@ class Command(ConsoleCommand):
             )
         plan = self._plan(exam, options, now)
         if options["dry_run"]:
-            self._print(options, [_plan_row(row, is_arranged=options["arranged"]) for row in plan.rows])
+            self._print(options, [_plan_row(row, options) for row in plan.rows])
             return
         batch = self._request(plan, exam, options, by, now)
         if options["wait"]:
             waiting.work_until_settled(Action.objects.filter(batch=batch), seconds=options["timeout"])
         mails = self._invite(batch, options, by) if options["invite"] else {}
         lines = {row.person.reference: row.line for row in plan.rows}
-        rows = sorted(_skipped(batch) + _results(batch, lines, by), key=lambda row: row["line"] or 0)
+        rows = sorted(_skipped(batch, options) + _results(batch, lines, by), key=lambda row: row["line"] or 0)
         rows = [{**row, **mails.get(row.get("delivery", ""), {})} for row in rows]
         self._print(options, rows)
         self._judge(rows, exam, options)
@@ -103,11 +108,12 @@ class Command(ConsoleCommand):
 
     def _request(self, plan: Plan, exam: Exam, options: dict[str, Any], by: User | None, now: datetime) -> Batch:
         arranged = [row.key for row in plan.asks] if options["arranged"] else []
+        interrupted = [row.key for row in plan.in_exam] if options["include_in_progress"] else []
         batch = deliveries.draft(plan, exam=exam, by=by, now=now, reason=options["reason"])
         try:
-            return deliveries.request(batch, arranged=arranged, by=by, now=now)
+            return deliveries.request(batch, arranged=arranged, interrupted=interrupted, by=by, now=now)
         except deliveries.Refused as error:
-            self._print(options, [_plan_row(row) for row in plan.rows])
+            self._print(options, [_plan_row(row, options) for row in plan.rows])
             raise CommandError(str(error)) from None
 
     def _print(self, options: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -176,22 +182,28 @@ BLANK: dict[str, Any] = {
 }
 
 
-def _plan_row(row: Row, *, is_arranged: bool = False) -> dict[str, Any]:
-    asks = row.standing is Standing.ASKS
-    sentences = [*row.sentences, "If it is arranged at the vendor by hand, say so with --arranged."]
+def _plan_row(row: Row, options: Mapping[str, Any]) -> dict[str, Any]:
+    is_arranged, is_included = options["arranged"], options["include_in_progress"]
+    keys = {row.key}
+    goes = row.may_go(arranged=keys if is_arranged else (), interrupted=keys if is_included else ())
+    hints = []
+    if row.standing is Standing.ASKS and not is_arranged:
+        hints.append("If it is arranged at the vendor by hand, say so with --arranged.")
+    if row.is_in_exam and not is_included:
+        hints.append("If that is meant, say --include-in-progress.")
     return {
         **BLANK,
         "line": row.line,
         "candidate": f"{row.person.first_name} {row.person.last_name}".strip(),
         "email": row.person.email,
         "attempt": row.attempt,
-        "state": Standing.READY.value if asks and is_arranged else row.standing.value,
-        "message": " ".join(sentences if asks and not is_arranged else row.sentences),
+        "state": Standing.READY.value if goes else row.standing.value,
+        "message": " ".join([*row.sentences, *hints]),
     }
 
 
-def _skipped(batch: Batch) -> list[dict[str, Any]]:
-    return [_plan_row(planning.row_from(item)) for item in batch.plan.get("skipped", [])]
+def _skipped(batch: Batch, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [_plan_row(planning.row_from(item), options) for item in batch.plan.get("skipped", [])]
 
 
 def _results(batch: Batch, lines: Mapping[UUID, int | None], by: User | None) -> list[dict[str, Any]]:

@@ -29,6 +29,9 @@ class Command(ConsoleCommand):
             sub.add_argument("--reason", required=True, help="Why; kept in the journal.")
             sub.add_argument("--category", choices=list(sessions.CATEGORIES), default="other")
             sub.add_argument("--by", metavar="USER", required=True, help="The user in whose name this is done.")
+            if verb is Verb.RETAKE:
+                what = "Also those who are in the middle of their exam: it ends that attempt."
+                sub.add_argument("--include-in-progress", action="store_true", help=what)
             sub.add_argument("--wait", action="store_true", help="Work until the outcome is there.")
             sub.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS")
 
@@ -43,12 +46,14 @@ class Command(ConsoleCommand):
             raise CommandError("These sessions belong to different teams. Do them one team at a time.")
         plan = sessions.plan(found, verb)
         batch = sessions.draft(plan, team_id=found[0].team_id, by=by, now=now)
+        includes = options.get("include_in_progress", False)
+        reason = {"category": options["category"], "reason": options["reason"]}
         try:
-            batch = sessions.request(batch, category=options["category"], reason=options["reason"], by=by, now=now)
+            batch = sessions.request(batch, **reason, includes_in_exam=includes, by=by, now=now)
         except sessions.Refused as error:
-            raise CommandError(
-                " ".join([str(error), *(line for row in plan.refused for line in row.sentences)])
-            ) from None
+            sentences = [line for row in (*plan.refused, *plan.in_exam) for line in row.sentences]
+            hint = ["Say --include-in-progress if they are meant."] if plan.in_exam else []
+            raise CommandError(" ".join([str(error), *sentences, *hint])) from None
         if options["wait"]:
             waiting.work_until_settled(Action.objects.filter(batch=batch), seconds=options["timeout"])
         self._say(batch, options)
@@ -99,7 +104,7 @@ def _results(batch: Batch) -> list[dict[str, Any]]:
             "session": item["expected"]["ref"],
             "id": item["session_id"],
             "name": item["name"],
-            "state": "refused",
+            "state": item["standing"],
             "maturity": item["expected"].get("vendor_state", ""),
             "score": item["expected"].get("score"),
             "message": " ".join(item["sentences"]),
