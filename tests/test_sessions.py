@@ -75,8 +75,13 @@ class TestWhoIsInTheExam:
         return sessions.draft(plan, team_id=hall.team.pk, by=hall.lead, now=datetime.now(UTC))
 
     def request(self, hall: Hall, batch: Batch, **values: Any) -> list[str]:
-        reason = {"category": "technical", "reason": "Fire alarm", "by": hall.lead, "now": datetime.now(UTC)}
-        sessions.request(batch, **reason, **values)
+        common: dict[str, Any] = {
+            "category": "technical",
+            "reason": "Fire alarm",
+            "by": hall.lead,
+            "now": datetime.now(UTC),
+        }
+        sessions.request(batch, **common, **values)
         return sorted(str(action.session) for action in Action.objects.select_related("session"))
 
     def test_is_counted_and_left_out(self, hall: Hall) -> None:
