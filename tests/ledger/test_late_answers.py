@@ -65,7 +65,7 @@ def _found(world: World) -> dict[str, str]:
 
 
 def _facts(action: Action) -> tuple[object, ...]:
-    delivery = Delivery.objects.get(pk=action.delivery_id)
+    delivery = Delivery.objects.get(actions=action)
     links = (delivery.state, delivery.ref, delivery.take_url, delivery.proctor_url)
     return (action.state, action.attention, action.message, action.tries, action.call_id, action.due_at, *links)
 
