@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from proctoring import journal, ledger, planning, policy, values
 from proctoring.models import OPEN_STATES, Action, Call, Exam, User
 from proctoring.vendors import registry
-from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Verb
+from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Objection, Verb
 from proctoring.vendors.errors import VendorError
 from proctoring.vendors.formfields import SecretInput
 
@@ -65,11 +65,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What sending an exam would send. `why_not` is the sentence where it cannot be sent; secrets are left out."""
+    """What sending an exam would send. `why_not` is the sentence where it cannot be sent; secrets are left out.
+
+    `objections` name the fields at fault where it is the exam's own values that cannot be sent.
+    """
 
     verb: Verb | None
     request: HttpRequest | None = None
     why_not: str = ""
+    objections: tuple[Objection, ...] = ()
 
 
 def verb_of(exam: Exam) -> Verb | None:
@@ -88,11 +92,14 @@ def preview(exam: Exam, *, now: datetime) -> Preview:
         return Preview(verb=None, why_not=why_not)
     account = values.of_account(exam.account)
     adapter = registry.adapter(exam.account.vendor, account, planning.no_transport, clock=lambda: now)
+    wanted = values_to_send(exam)
+    objections = adapter.exam_objections(wanted)
+    why_not = why_not or " ".join(objection.message for objection in objections)
     try:
-        request = adapter.exam_request(values_to_send(exam))
+        request = adapter.exam_request(wanted)
     except VendorError as error:
-        return Preview(verb=verb, why_not=why_not or error.message)
-    return Preview(verb=verb, request=request, why_not=why_not)
+        return Preview(verb=verb, why_not=why_not or error.message, objections=objections)
+    return Preview(verb=verb, request=request, why_not=why_not, objections=objections)
 
 
 def _refusal(exam: Exam, verb: Verb | None) -> str:

@@ -477,6 +477,10 @@ class Adapter:
         """Sentences to read before this exam is sent, e.g. who will see it there. Pure."""
         return ()
 
+    def exam_objections(self, exam: ExamValues) -> tuple[Objection, ...]:
+        """Why this exam cannot be sent as it stands, without asking the vendor. Pure."""
+        return ()
+
     def check(self, exam_refs: Sequence[str] = ()) -> Checked:
         """Asks something harmless to learn whether the credentials work; `exam_refs` are exams that may be read."""
         raise self._unsupported("test the account without creating something")

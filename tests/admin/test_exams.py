@@ -127,6 +127,7 @@ class TestAdding:
     def test_takes_the_vendors_own_dates_on_the_exams_clock_too(self, world: World, client: Client) -> None:
         account = factories.make_account(world.team, vendor="smarterproctoring")
         theirs = {"courseSid": f"CU{32 * 'a'}", "type": "Written", "examDeliverySystemModule": "canvas"}
+        theirs |= {"proctorTypes": "TS4b894875d26194988853e490dfb9bc41"}
         dates = {"scheduleOpenDate": "2026-11-20T08:00", "scheduleCloseDate": "2026-11-30T20:00"}
         own = {f"settings-{name}": value for name, value in {**theirs, **dates}.items()}
 

@@ -345,6 +345,7 @@ class TestSmarterProctoring:
                 "url": "https://learn.example.edu/quizzes/7",
                 "password": "Photosynthesis-7",
                 "examDeliverySystemModule": "canvas",
+                "proctorTypes": "TS4b894875d26194988853e490dfb9bc41",
                 "permittedCalculator": True,
                 "permittedCalculatorInformation": "Four functions",
                 "permittedBathroomBreak": True,

@@ -115,6 +115,15 @@ class TestAdd:
 
         assert Exam.objects.count() == len(registry.demo(vendor).EXAMS)
 
+    def test_asks_for_a_proctor_type_where_the_vendor_wants_one(self, account: Account) -> None:
+        factories.make_account(account.team, vendor="smarterproctoring", name="Other")
+        settings = ["courseSid=CU" + 32 * "a", "type=Written", "examDeliverySystemModule=canvas"]
+
+        said = add(*settings, account="Other")
+
+        assert said.error == "--set proctorTypes: Choose at least one proctor type."
+        assert not Exam.objects.exists()
+
     def test_reads_the_vendors_times_on_the_exams_clock(self, account: Account) -> None:
         factories.make_account(account.team, vendor="smarterproctoring", name="Other")
 

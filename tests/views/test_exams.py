@@ -191,6 +191,21 @@ class TestWhatWillBeSent:
         assert "It is being sent already" in page
         assert Action.objects.count() == 1
 
+    def test_is_refused_before_anything_is_sent_where_it_names_no_proctor_type(self, office: Office) -> None:
+        exam = demo_exam(office, "smarterproctoring")
+        own = {**exam.settings["configuration"], "proctorTypes": []}
+        exam.settings = {**exam.settings, "configuration": own}
+        exam.save()
+        client, url = office.as_("coordinator"), reverse("exam_send", args=[exam.pk])
+
+        page = page_of(client, exam)
+        after = text(client.post(url, {"reason": "Autumn"}, follow=True))
+
+        assert "Choose at least one proctor type." in page
+        assert url not in page
+        assert "Nothing was sent. Choose at least one proctor type." in after
+        assert not Action.objects.exists()
+
     def test_says_what_is_wrong_with_it(self, office: Office) -> None:
         exam = demo_exam(office, "proctorexam")
         exam.ref = ""

@@ -72,8 +72,8 @@ CONFIGURATION_TEXTS = (
     *(f"permitted{item}Information" for item in PERMITTED_ITEMS),
     "permittedOtherItems",
     "proctorNotes",
-    "virtualCalculatorType",
 )
+# Where scheduling opens and closes if nothing says so: a withdrawn specification's defaults, only to be compared with.
 CONFIGURATION_DATES = {
     "scheduleOpenDate": datetime(2000, 1, 1, tzinfo=UTC),
     "scheduleCloseDate": datetime(2070, 1, 1, tzinfo=UTC),
@@ -91,6 +91,7 @@ CONFIGURATION_KEYS = frozenset(
         "proctorTypes",
         "apiExamId",
         "modalityOptions",
+        "virtualCalculatorType",
     }
 )
 ROW_KEYS = ("location", "timeType", "startTime", "endTime", "capacity")
@@ -148,6 +149,7 @@ PROCTOR_TYPES = {
 }
 
 HIDDEN = "(hidden)"
+UNSENDABLE = "holds characters that cannot be sent"
 SECRET_CHECKS = frozenset({"configuration.password"})
 SOON = timedelta(days=7)
 LIST_KEYS = ("results", "exams", "items", "data")
@@ -199,6 +201,9 @@ class SmarterProctoringAdapter(Adapter):
 
     def exam_notes(self, exam: ExamValues) -> tuple[str, ...]:
         return (visibility_note(exam.settings), *exam_warnings(exam))
+
+    def exam_objections(self, exam: ExamValues) -> tuple[Objection, ...]:
+        return problems(exam)
 
     def create_exam(self, exam: ExamValues, sending: Sending) -> ExamResult:
         """Creates the exam. Raises Rejected unsent where `problems` finds some, OutcomeUnknown where no `sid` comes."""
@@ -274,8 +279,8 @@ class SmarterProctoringAdapter(Adapter):
         if fault := _install_fault(self._install_sid):
             raise Misconfigured(fault, scope=Scope.ACCOUNT)
         if found := problems(exam):
-            fields = {fault.field: fault.message for fault in found}
-            raise Rejected(f"Nothing was sent. {found[0].message}", fields=fields)
+            first_of_each = {fault.field: fault.message for fault in reversed(found)}
+            raise Rejected(f"Nothing was sent. {' '.join(fault.message for fault in found)}", fields=first_of_each)
 
     def _request(self, method: str, path: str, body: bytes = b"") -> HttpRequest:
         headers = self._headers() | ({"Content-Type": "application/json"} if body else {})
@@ -303,7 +308,7 @@ class SmarterProctoringAdapter(Adapter):
 
 
 def exam_body(exam: ExamValues) -> dict[str, JSON]:
-    """The JSON body of the page for this exam: every required field, the optional ones where they are set."""
+    """The JSON body of the page for this exam: every required field, the optional ones only where they are set."""
     settings = exam.settings
     is_written = settings.get("type") == WRITTEN
     body: dict[str, JSON] = {
@@ -370,10 +375,19 @@ def _configuration(exam: ExamValues) -> dict[str, JSON]:
         **{key: own.get(key) or False for key in CONFIGURATION_FLAGS},
         **{key: own.get(key) or "" for key in CONFIGURATION_TEXTS},
         "proctorTypes": _listed(own.get("proctorTypes")),
-        **{key: _wire_time(_instant(own.get(key)) or at) for key, at in CONFIGURATION_DATES.items()},
         "apiExamId": str(exam.reference),
-        "modalityOptions": own.get("modalityOptions") or {},
+        **_chosen(own),
     }
+
+
+def _chosen(own: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The optional fields of a configuration that hold something. An empty one is no value of theirs: it is left out."""
+    optional: dict[str, JSON] = {
+        **{key: _wire_time(_instant(own.get(key))) for key in CONFIGURATION_DATES},
+        "modalityOptions": own.get("modalityOptions"),
+        "virtualCalculatorType": own.get("virtualCalculatorType"),
+    }
+    return {key: value for key, value in optional.items() if value}
 
 
 def _row(row: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -414,9 +428,12 @@ def _instant(value: JSON) -> datetime | None:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return None
+    try:
         return value.astimezone(UTC)
-    return None
+    except OverflowError:  # at either end of the calendar
+        return None
 
 
 def _wire_time(at: datetime | None) -> str:
@@ -426,6 +443,8 @@ def _wire_time(at: datetime | None) -> str:
 def _title_problems(exam: ExamValues) -> Iterator[Objection]:
     if not exam.title.strip():
         yield Objection(field="title", message="The exam needs a title.")
+    elif not _is_encodable(exam.title):
+        yield Objection(field="title", message=f"The title {UNSENDABLE}.")
 
 
 def _top_problems(settings: Mapping[str, JSON]) -> Iterator[Objection]:
@@ -442,7 +461,7 @@ def _top_problems(settings: Mapping[str, JSON]) -> Iterator[Objection]:
     if not isinstance(settings.get("configuration") or {}, Mapping):
         yield Objection(field="configuration", message="The configuration must be an object.")
     yield from _flag_problems(settings, (*TOP_FLAGS, "isLimitedScope"))
-    yield from _text_problems(settings, ("url", "description"))
+    yield from _text_problems(settings, ("url", "description", "examDeliverySystemModule"))
 
 
 def _online_problems(exam: ExamValues) -> Iterator[Objection]:
@@ -487,13 +506,18 @@ def _configuration_problems(own: Mapping[str, JSON]) -> Iterator[Objection]:
     if own.get("virtualCalculatorType") not in (None, "", *CALCULATORS):
         message = f"The calculator must be one of {', '.join(CALCULATORS)}, or none."
         yield Objection(field="configuration.virtualCalculatorType", message=message)
-    if not isinstance(own.get("modalityOptions") or {}, Mapping):
+    options = own.get("modalityOptions") or {}
+    if not isinstance(options, Mapping):
         yield Objection(field="configuration.modalityOptions", message="The modality options must be an object.")
+    elif not _is_encodable(options):
+        yield Objection(field="configuration.modalityOptions", message=f"The modality options {UNSENDABLE}.")
 
 
 def _proctor_problems(own: Mapping[str, JSON]) -> Iterator[Objection]:
     types = own.get("proctorTypes") or ()
-    if not isinstance(types, list | tuple) or not all(_is_sid(sid, PROCTOR_TYPE_SID) for sid in types):
+    if not types:
+        yield Objection(field="configuration.proctorTypes", message="Choose at least one proctor type.")
+    elif not isinstance(types, list | tuple) or not all(_is_sid(sid, PROCTOR_TYPE_SID) for sid in types):
         message = "Each proctor type is a SID: TS and 32 of the characters 0-9 and a-f."
         yield Objection(field="configuration.proctorTypes", message=message)
     rows = own.get("instructorAsProctor") or ()
@@ -524,6 +548,8 @@ def _row_faults(row: Mapping[str, JSON]) -> Iterator[str]:
         yield "the end must lie after the start."
     if row.get("capacity") not in (None, "") and not _is_positive(row["capacity"]):
         yield "the capacity must be a whole number, 1 or more."
+    if not _is_encodable([row.get("location"), row.get("endTime")]):
+        yield f"it {UNSENDABLE}."
 
 
 def _flag_problems(values: Mapping[str, JSON], keys: Sequence[str], *, prefix: str = "") -> Iterator[Objection]:
@@ -536,10 +562,21 @@ def _text_problems(values: Mapping[str, JSON], keys: Sequence[str], *, prefix: s
     for key in keys:
         if values.get(key) is not None and not isinstance(values[key], str):
             yield Objection(field=prefix + key, message=f"{key} must be a text.")
+        elif not _is_encodable(values.get(key) or ""):
+            yield Objection(field=prefix + key, message=f"{key} {UNSENDABLE}.")
 
 
 def _is_filled(value: JSON) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_encodable(value: JSON) -> bool:
+    """Whether it has a form in UTF-8: half of a surrogate pair, which JSON can hold, has none."""
+    try:
+        encode(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_positive(value: JSON) -> bool:

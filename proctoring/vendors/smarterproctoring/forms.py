@@ -58,6 +58,7 @@ PLAIN_KEYS: Final = (
     *CONFIGURATION_FLAGS,
     *CONFIGURATION_TEXTS,
     *CONFIGURATION_DATES,
+    "virtualCalculatorType",
     "attempts",
     "instructorAsProctor",
 )
@@ -184,10 +185,10 @@ class ExamForm(VendorForm):
         "Off: every student enrolled in the course may take it.",
     )
     scheduleOpenDate = MomentField(
-        label="Appointments may be made from", help_text="Empty: at once (1 January 2000). In the exam's time zone."
+        label="Appointments may be made from", help_text="Empty: at once. In the exam's time zone."
     )
     scheduleCloseDate = MomentField(
-        label="Appointments may be made until", help_text="Empty: no end (1 January 2070). In the exam's time zone."
+        label="Appointments may be made until", help_text="Empty: no end. In the exam's time zone."
     )
     attempts = forms.IntegerField(label="Attempts", required=False, min_value=1, initial=1, help_text="1 or more.")
     enableAppointmentSuggestions = TickField(
@@ -204,7 +205,8 @@ class ExamForm(VendorForm):
         required=False,
         choices=list(PROCTOR_TYPES.items()),
         widget=forms.SelectMultiple(attrs={"size": 10}),
-        help_text="Which kinds of proctoring students may choose from. Hold Ctrl (or ⌘) to choose several.",
+        help_text="Which kinds of proctoring students may choose from: at least one, here or below. "
+        "Hold Ctrl (or ⌘) to choose several.",
     )
     other_proctor_types = WordsField(
         label="Other proctor types",
@@ -268,10 +270,13 @@ class ExamForm(VendorForm):
 
     def field_for(self, name: str) -> str:
         inner = name.removeprefix(f"{CONFIGURATION}.")
-        if inner == "proctorTypes":
+        if inner == "proctorTypes" and self._has_other_proctor_types():
             return OTHER_PROCTOR_TYPES  # those of the list cannot be wrong
         is_carried_along = name in EXAMS_OWN or (inner != name and inner not in self.fields)
         return CONFIGURATION if is_carried_along else inner
+
+    def _has_other_proctor_types(self) -> bool:
+        return OTHER_PROCTOR_TYPES in self.errors or bool(self.cleaned_data.get(OTHER_PROCTOR_TYPES))
 
     def clean_instructorAsProctor(self) -> list[dict[str, Any]]:
         return [_row(number, row) for number, row in enumerate(self.cleaned_data["instructorAsProctor"], start=1)]

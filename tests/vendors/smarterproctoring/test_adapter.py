@@ -4,10 +4,8 @@ import base64
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -46,18 +44,18 @@ from proctoring.vendors.smarterproctoring.adapter import (
     token_expires_at,
     visibility_note,
 )
+from tests.vendors.smarterproctoring.recording import EXAM, Answer, Smarter
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REFERENCE = UUID("6f0c2b1e-3a44-4e57-9f5e-0d5b8f0a1c22")
 INSTALL = "AI1234567890abcdef1234567890abcdef"
 COURSE = "CU1234567890abcdef1234567890abcdef"
-EXAM = "EX1234567890abcdef1234567890abcdef"
 LIVE = "TS4b894875d26194988853e490dfb9bc41"
 PATH = f"/v1/installs/{INSTALL}/courses/{COURSE}/exams"
 
 # The page's sample; its 1970 dates stay, its close and end are moved so that they lie after the start, its proctor
-# type is one that exists.
+# type is one that exists, its modality options hold one.
 SAMPLE: dict[str, Any] = {
     "title": "Midterm Exam 1",
     "type": "Online",
@@ -107,7 +105,7 @@ SAMPLE: dict[str, Any] = {
         "scheduleOpenDate": "1970-01-01T00:00:00.000Z",
         "scheduleCloseDate": "1970-01-02T00:00:00.000Z",
         "apiExamId": str(REFERENCE),
-        "modalityOptions": {},
+        "modalityOptions": {"recordScreen": True},
         "virtualCalculatorType": "scientific-calc",
     },
     "description": "Covers chapters 1-5",
@@ -115,6 +113,7 @@ SAMPLE: dict[str, Any] = {
     "isLimitedScope": False,
     "status": "active",
 }
+OPTIONAL = {"scheduleOpenDate", "scheduleCloseDate", "modalityOptions", "virtualCalculatorType"}
 RESPONSE_FIELDS = [
     "sessionStatus",
     "sid",
@@ -149,57 +148,6 @@ RESPONSE_FIELDS = [
     "platformVersion",
 ]
 
-Answer = tuple[int, Any]
-
-
-class Smarter:
-    """A server that keeps what it was sent and answers by a function of method and target."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer: Callable[[str, str], Answer] = lambda method, target: (200, {"sid": EXAM})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-                status, value = outer.answer(self.command, self.path)
-                text = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST
-
-            def log_message(self, *args: Any) -> None:
-                return
-
-        return Handler
-
-    def answers(self, value: Any, status: int = 200) -> None:
-        self.answer = lambda method, target: (status, value)
-
-    @property
-    def body(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.requests[-1][3])
-        return found
-
-
-@pytest.fixture
-def smarter() -> Iterator[Smarter]:
-    server = Smarter()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-
 
 def transport(request: HttpRequest, *, is_effect: bool) -> HttpResponse:
     return exchange(request, is_effect=is_effect, limits=Limits(allow_private=True))
@@ -223,7 +171,7 @@ def adapter(base_url: str = "", *, token: str = TOKEN, install_sid: Any = INSTAL
 def exam(
     *, configuration: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, **changes: Any
 ) -> ExamValues:
-    own = {"password": "pass", "attempts": 1, **(configuration or {})}
+    own = {"password": "pass", "attempts": 1, "proctorTypes": [LIVE], **(configuration or {})}
     top = {
         "courseSid": COURSE,
         "type": "Online",
@@ -279,27 +227,34 @@ class TestTheRequest:
 
         assert smarter.body == SAMPLE
 
-    def test_sends_all_34_keys_where_nothing_is_set(self, smarter: Smarter) -> None:
+    def test_holds_every_required_key_and_no_optional_one_where_nothing_is_set(self, smarter: Smarter) -> None:
         create(smarter)
 
         configuration = smarter.body["configuration"]
-        assert set(configuration) == set(SAMPLE["configuration"])
-        assert len(configuration) == 34
+        assert set(SAMPLE["configuration"]) - set(configuration) == OPTIONAL
         assert configuration == {
-            **{key: "" for key, value in SAMPLE["configuration"].items() if isinstance(value, str)},
+            **{
+                key: ""
+                for key, value in SAMPLE["configuration"].items()
+                if isinstance(value, str)
+                if key not in OPTIONAL
+            },
             **{key: False for key, value in SAMPLE["configuration"].items() if value is True},
             "instructorAsProctor": [],
             "examOpenDate": "2026-03-09T08:00:00.000Z",
             "examCloseDate": "2026-03-09T18:00:00.000Z",
-            "scheduleOpenDate": "2000-01-01T00:00:00.000Z",
-            "scheduleCloseDate": "2070-01-01T00:00:00.000Z",
             "password": "pass",
             "duration": 90,
             "attempts": 1,
-            "proctorTypes": [],
-            "modalityOptions": {},
+            "proctorTypes": [LIVE],
             "apiExamId": str(REFERENCE),
         }
+
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_leaves_out_an_optional_key_that_holds_nothing(self, smarter: Smarter, nothing: Any) -> None:
+        create(smarter, exam(configuration=dict.fromkeys(OPTIONAL, nothing)))
+
+        assert not OPTIONAL & set(smarter.body["configuration"])
 
     def test_leaves_out_only_the_optional_fields_that_are_not_set(self, smarter: Smarter) -> None:
         create(smarter, exam(settings={"description": "", "status": None}))
@@ -372,6 +327,7 @@ class TestProblems:
             ("isLimitedScope", {"isLimitedScope": "no"}),
             ("requireApproval", {"requireApproval": 1}),
             ("description", {"description": ["x"]}),
+            ("description", {"description": "half a pair \ud83d"}),
         ],
     )
     def test_name_the_field(self, field: str, settings: dict[str, Any]) -> None:
@@ -384,6 +340,8 @@ class TestProblems:
             ("attempts", {"attempts": 0}),
             ("attempts", {"attempts": "2"}),
             ("virtualCalculatorType", {"virtualCalculatorType": "abacus"}),
+            ("proctorTypes", {"proctorTypes": []}),
+            ("proctorTypes", {"proctorTypes": None}),
             ("proctorTypes", {"proctorTypes": ["live"]}),
             ("proctorTypes", {"proctorTypes": LIVE}),
             ("modalityOptions", {"modalityOptions": ["verifyId"]}),
@@ -391,6 +349,9 @@ class TestProblems:
             ("permittedNotesInformation", {"permittedNotesInformation": True}),
             ("scheduleOpenDate", {"scheduleOpenDate": "2026-01-01T00:00"}),
             ("scheduleCloseDate", {"scheduleOpenDate": "2026-01-02T00:00Z", "scheduleCloseDate": "2026-01-01T00:00Z"}),
+            ("scheduleOpenDate", {"scheduleOpenDate": "0001-01-01T00:00+05:00"}),
+            ("modalityOptions", {"modalityOptions": {"note": "\ud83d"}}),
+            ("proctorNotes", {"proctorNotes": "half a pair \ud83d"}),
             ("permitedNotes", {"permitedNotes": True}),
             ("instructorAsProctor", {"instructorAsProctor": ["x"]}),
         ],
@@ -407,6 +368,7 @@ class TestProblems:
             ("end", {"endTime": ""}),
             ("end", {"endTime": "2026-03-09T07:00Z"}),
             ("end", {"endTime": 5}),
+            ("cannot be sent", {"location": "R\ud83d"}),
             ("capacity", {"capacity": 0}),
             ("no field sid", {"sid": "CP1"}),
         ],

@@ -73,6 +73,7 @@ FEWEST = {
     "url": "https://canvas.example.edu/quizzes/1",
     "examDeliverySystemModule": "canvas",
     "password": "pw",
+    "proctorTypes": LIVE,
 }
 
 
@@ -207,6 +208,19 @@ class TestExamFormRefusals:
     @pytest.mark.parametrize("field", ["url", "password"])
     def test_wants_address_and_password_of_an_online_exam(self, field: str) -> None:
         assert errors(**{field: ""}) == {field}
+
+    @pytest.mark.parametrize("type_", ["Online", "Written"])
+    def test_wants_a_proctor_type_of_every_exam(self, type_: str) -> None:
+        form = ExamForm({**FEWEST, "type": type_, "proctorTypes": ""})
+
+        assert dict(form.errors) == {"proctorTypes": ["Choose at least one proctor type."]}
+
+    def test_takes_a_proctor_type_that_is_not_in_the_list_for_one(self) -> None:
+        assert not errors(proctorTypes="", other_proctor_types=UNLISTED)
+
+    @pytest.mark.parametrize(("field", "value"), [("proctorTypes", "Hologram"), ("other_proctor_types", '[{"a": 1}]')])
+    def test_asks_for_no_other_proctor_type_where_one_cannot_be_read(self, field: str, value: str) -> None:
+        assert errors(**{"proctorTypes": "", field: value}) == {field}
 
     def test_wants_neither_of_a_written_one(self) -> None:
         assert not errors(type="Written", url="", password="")
