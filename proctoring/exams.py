@@ -67,13 +67,15 @@ class Refused(Exception):
 class Preview:
     """What sending an exam would send. `why_not` is the sentence where it cannot be sent; secrets are left out.
 
-    `objections` name the fields at fault where it is the exam's own values that cannot be sent.
+    `objections` name the fields at fault where it is the exam's own values that cannot be sent; `notes` are to be read
+    before it is sent.
     """
 
     verb: Verb | None
     request: HttpRequest | None = None
     why_not: str = ""
     objections: tuple[Objection, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def verb_of(exam: Exam) -> Verb | None:
@@ -93,13 +95,14 @@ def preview(exam: Exam, *, now: datetime) -> Preview:
     account = values.of_account(exam.account)
     adapter = registry.adapter(exam.account.vendor, account, planning.no_transport, clock=lambda: now)
     wanted = values_to_send(exam)
-    objections = adapter.exam_objections(wanted)
+    objections, notes = adapter.exam_objections(wanted), adapter.exam_notes(wanted)
     why_not = why_not or " ".join(objection.message for objection in objections)
+    request = None
     try:
         request = adapter.exam_request(wanted)
     except VendorError as error:
-        return Preview(verb=verb, why_not=why_not or error.message, objections=objections)
-    return Preview(verb=verb, request=request, why_not=why_not, objections=objections)
+        why_not = why_not or error.message
+    return Preview(verb=verb, request=request, why_not=why_not, objections=objections, notes=notes)
 
 
 def _refusal(exam: Exam, verb: Verb | None) -> str:

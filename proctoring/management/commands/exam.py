@@ -73,6 +73,8 @@ class Command(ConsoleCommand):
 
     def handle_send(self, options: dict[str, Any]) -> None:
         exam = find_exam(options["exam"], options["team"])
+        for sentence in exams.preview(exam, now=datetime.now(UTC)).notes:
+            self.stderr.write(self.style.WARNING(sentence))
         try:
             action = exams.send(exam, by=find_user(options["by"]), reason=options["reason"], now=datetime.now(UTC))
         except exams.Refused as error:

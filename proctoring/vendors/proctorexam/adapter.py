@@ -102,6 +102,20 @@ ALWAYS_SENT = frozenset(
 # Sent as last confirmed where the exam's settings are silent: leaving them out might turn them off.
 KEPT_AS_CONFIRMED = ("student_experience", *(name for name in PARAMETERS if name.startswith("allow_")))
 
+# Numbers and times have no empty form on the page: what was sent once cannot be taken away by an update.
+UNCLEARABLE = {
+    "institute_id": "institute id",
+    "start_time": "first start",
+    "end_time": "last start",
+    "duration_minutes": "duration in minutes",
+}
+
+# Texts that stand alone: what is emptied here is sent empty. Each allowed_... goes with its switch, every time.
+REMOVABLE = {"exam_language": "the languages", "restrictions": "the instructions for the reviewer"}
+
+# ProctorExam reports these whoever set them: they count as confirmed only where they were sent from here.
+SET_HERE = frozenset({"institute_id", "start_time", "duration_minutes", "use_duration"})
+
 LAST_CONFIRMED = "last_confirmed"  # beside the parameters in an exam's settings: what the vendor last confirmed
 
 SIGNED_SEPARATOR = "?"
@@ -115,6 +129,7 @@ MADE_WHEN_SENT = "(made when it is sent)"
 MASK = "••••••"
 
 MISSING_PARAMETER = re.compile(r"param is missing or the value is empty(?: or invalid)?:\s*['\"]?([\w.\[\]-]+)", re.I)
+QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'" + r'|"((?:[^"\\]|\\.)*)"', re.DOTALL)
 EPOCH_MILLISECONDS = 100_000_000_000  # numbers from here on are milliseconds: as seconds they are the year 5138
 
 Parameters = dict[str, JSON]
@@ -155,6 +170,9 @@ class ProctorExamAdapter(Adapter):
         return Checked(
             message=f"The token and the secret key work: {f'exam {ref}' if ref else 'the exams'} could be read."
         )
+
+    def exam_notes(self, exam: ExamValues) -> tuple[str, ...]:
+        return tuple(_removal_notes(exam))
 
     def update_exam(self, exam: ExamValues, sending: Sending) -> ExamResult:
         """Sends what has to be sent of the exam. Raises Unsupported, before signing, naming the fields at fault."""
@@ -300,6 +318,8 @@ def wanted(exam: ExamValues) -> Parameters:
         values.update({name: value for name, value in source.items() if _is_given(name, value)})
     if "duration_minutes" in values:
         values.setdefault("use_duration", True)
+    elif "use_duration" in confirmed or "duration_minutes" in confirmed:
+        values.setdefault("use_duration", False)  # its number cannot be emptied, but it can be said to be no limit
     return values
 
 
@@ -411,11 +431,30 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _has_to_be_sent(name: str, value: JSON, confirmed: Mapping[str, JSON]) -> bool:
-    if name in ALWAYS_SENT:
+    """An empty text is one that was removed here (silent ones are None), and so is sent unless it is empty there."""
+    if name in ALWAYS_SENT or name not in confirmed or _is_nested(confirmed[name]):
         return True
-    if name in confirmed:
-        return compare(name, value, confirmed[name]) is not FieldVerdict.CONFIRMED
-    return bool(value != "")  # an empty text that replaces nothing
+    return compare(name, value, confirmed[name]) is not FieldVerdict.CONFIRMED
+
+
+def _removal_notes(exam: ExamValues) -> Iterator[str]:
+    """What an update takes away at the vendor because it was removed here, and what it cannot."""
+    values, confirmed = wanted(exam), _last_confirmed(exam)
+    emptied = [name for name in REMOVABLE if values.get(name) == "" and _has_to_be_sent(name, "", confirmed)]
+    if emptied:
+        yield f"Removed here, and so removed at ProctorExam: {', '.join(REMOVABLE[name] for name in emptied)}."
+    was_limited = yes_no(confirmed.get("use_duration")) is True
+    if was_limited and "duration_minutes" not in values and exam.settings.get("use_duration") is None:
+        yield "The exam has no duration here: ProctorExam is told not to limit the candidates' time by one."
+    for name, words in UNCLEARABLE.items():
+        if name in confirmed and name not in values:
+            there = _shown(name, confirmed[name])
+            yield f"The {words} stands at ProctorExam as {there}, and an update cannot empty it. Remove it there by hand."
+
+
+def _shown(name: str, value: JSON) -> str:
+    moment = instant(value) if PARAMETERS[name] is Kind.TIME else None
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else str(value)
 
 
 # -- what came back
@@ -428,11 +467,12 @@ def exam_result(exam: ExamValues, sent: Mapping[str, JSON], reply: Mapping[str, 
     if "id" not in reported and "name" not in reported:
         raise unreadable(HttpResponse(status=200), is_effect=True, what="an exam")
     checks = tuple(_check(name, value, reported) for name, value in sent.items())
+    standing = tuple(_standing(sent, reported, _last_confirmed(exam)))
     return ExamResult(
         ref=exam.ref,
-        checks=checks + _never_ended(sent, reported),
-        confirmed=_confirmed(checks, reported),
-        note=_note(checks),
+        checks=checks + standing,
+        confirmed=_confirmed(checks, standing, reported),
+        note=_note(checks, standing),
     )
 
 
@@ -440,8 +480,8 @@ def compare(name: str, sent: JSON, reported: JSON) -> FieldVerdict:
     """Whether a reported value says the same as the one sent, whatever its notation."""
     if reported is None:
         return _compare_with_null(sent)
-    if name == "restrictions" and isinstance(reported, str) and reported.lstrip().startswith("[[") and sent != reported:
-        return FieldVerdict.NOT_REPORTED  # the vendor's own text form of nested lists, which says nothing of the words
+    if name == "restrictions" and sent != reported and _is_nested(reported):
+        return _compare_with_nested(sent, _nested_words(reported))
     left, right = _comparable(name, sent), _comparable(name, reported)
     return FieldVerdict.CONFIRMED if left is not None and left == right else FieldVerdict.DIFFERS
 
@@ -450,6 +490,41 @@ def _compare_with_null(sent: JSON) -> FieldVerdict:
     if isinstance(sent, str) and not sent:
         return FieldVerdict.CONFIRMED
     return FieldVerdict.NOT_REPORTED if sent is False else FieldVerdict.DIFFERS
+
+
+def _is_nested(reported: JSON) -> bool:
+    """Whether it is the vendor's own form of instructions: pairs of a flag and a list of texts, as a text or as lists."""
+    return isinstance(reported, list) or (isinstance(reported, str) and reported.lstrip().startswith("[["))
+
+
+def _nested_words(reported: JSON) -> list[str]:
+    """The texts in that form, the empty ones left out."""
+    if isinstance(reported, list):
+        return [word for part in reported for word in _nested_words(part)]
+    if not isinstance(reported, str):
+        return []
+    quoted = [one or other for one, other in QUOTED.findall(reported)]
+    texts = map(_unescaped, quoted) if _is_nested(reported) else [reported]
+    return [words for words in map(_one_spaced, texts) if words]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(
+        r"\\(.)", lambda found: {"n": "\n", "r": "\r", "t": "\t"}.get(found[1], found[1]), text, flags=re.DOTALL
+    )
+
+
+def _one_spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _compare_with_nested(sent: JSON, words: Sequence[str]) -> FieldVerdict:
+    """Without any text it agrees with nothing sent; after words it tells nothing: the page's sample answers them so."""
+    wanted_words = _one_spaced(str(sent))
+    if not words:
+        return FieldVerdict.NOT_REPORTED if wanted_words else FieldVerdict.CONFIRMED
+    is_there = wanted_words in (*words, " ".join(words))
+    return FieldVerdict.CONFIRMED if is_there else FieldVerdict.DIFFERS
 
 
 def _comparable(name: str, value: JSON) -> object:
@@ -476,22 +551,37 @@ def _check(name: str, sent: JSON, reported: Mapping[str, JSON]) -> FieldCheck:
     return FieldCheck(name=name, sent=sent, reported=reported[name], verdict=compare(name, sent, reported[name]))
 
 
-def _never_ended(sent: Mapping[str, JSON], reported: Mapping[str, JSON]) -> tuple[FieldCheck, ...]:
-    """A last start that is to be none cannot be sent as none, and may have stayed."""
-    if "end_time" in sent or reported.get("end_time") is None:
-        return ()
-    return (FieldCheck(name="end_time", sent=None, reported=reported["end_time"], verdict=FieldVerdict.DIFFERS),)
+def _standing(
+    sent: Mapping[str, JSON], reported: Mapping[str, JSON], before: Mapping[str, JSON]
+) -> Iterator[FieldCheck]:
+    """What is to be empty and cannot be sent as empty, and still is there. A last start counts whoever set it."""
+    for name in UNCLEARABLE:
+        there = reported.get(name)
+        if name in sent or there is None:
+            continue
+        if name == "end_time" or (name in before and compare(name, before[name], there) is FieldVerdict.CONFIRMED):
+            yield FieldCheck(name=name, sent=None, reported=there, verdict=FieldVerdict.DIFFERS)
 
 
-def _confirmed(checks: Sequence[FieldCheck], reported: Mapping[str, JSON]) -> dict[str, JSON]:
-    """What the vendor says the exam now is, of the parameters; what it does not say is left out and sent again."""
+def _confirmed(
+    checks: Sequence[FieldCheck], standing: Sequence[FieldCheck], reported: Mapping[str, JSON]
+) -> dict[str, JSON]:
+    """What the vendor says the exam now is, of the parameters. None takes back an earlier word that no longer holds."""
     silent = {check.name for check in checks if check.verdict is FieldVerdict.NOT_REPORTED}
-    return {name: reported[name] for name in PARAMETERS if name in reported and name not in silent and name != "id"}
+    from_here = {check.name for check in (*checks, *standing)}
+    told = {name: reported[name] for name in PARAMETERS if name in reported and name != "id"}
+    return {**told, **dict.fromkeys(silent | (SET_HERE - from_here))}
 
 
-def _note(checks: Sequence[FieldCheck]) -> str:
+def _note(checks: Sequence[FieldCheck], standing: Sequence[FieldCheck]) -> str:
     differing = [check.name for check in checks if check.verdict is FieldVerdict.DIFFERS]
-    return f"ProctorExam reports something else for: {', '.join(differing)}." if differing else ""
+    sentences = []
+    if differing:
+        sentences.append(f"ProctorExam reports something else for: {', '.join(differing)}.")
+    if standing:
+        names = ", ".join(f"{UNCLEARABLE[check.name]} ({_shown(check.name, check.reported)})" for check in standing)
+        sentences.append(f"Still there, because an update cannot empty it: {names}. Remove it at ProctorExam by hand.")
+    return " ".join(sentences)
 
 
 def clocks(response: HttpResponse, now: datetime) -> str:

@@ -116,7 +116,8 @@ class ExamForm(VendorForm):
         label="Institute id",
         required=False,
         min_value=0,
-        help_text="A number. Only if ProctorExam asked for it: it is in the vendor's sample, not in its list of parameters.",
+        help_text="A number. Only if ProctorExam asked for it: it is in the vendor's sample, not in its list of parameters. "
+        "An update cannot take it away again.",
     )
     use_duration = _switch(
         "Limit the time of each candidate",

@@ -351,7 +351,8 @@ class TestReply:
 
         assert confirmed["student_experience"] is False
         assert confirmed["exam_language"] == "fr,nl,es,ar,no"
-        assert not {"token", "mode", "restrictions", "type", "id"} & set(confirmed)
+        known = {name for name, value in confirmed.items() if value is not None}
+        assert not {"token", "mode", "restrictions", "type", "id"} & known
 
     def test_shows_a_last_start_that_stayed_although_none_is_wanted(
         self, vendor: Vendor, adapter: ProctorExamAdapter
@@ -409,6 +410,14 @@ class TestCompare:
             ("restrictions", "Be kind", "Be kind", FieldVerdict.CONFIRMED),
             ("restrictions", "Be kind", "Be quick", FieldVerdict.DIFFERS),
             ("restrictions", "Be kind", "[[false,['']]]", FieldVerdict.NOT_REPORTED),
+            ("restrictions", "", "[[false,['']],[true,['']]]", FieldVerdict.CONFIRMED),
+            ("restrictions", "", "[[false,['']],[true,['Be kind']]]", FieldVerdict.DIFFERS),
+            ("restrictions", "Be kind", "[[false,['']],[true,['Be kind']]]", FieldVerdict.CONFIRMED),
+            ("restrictions", "Be kind", "[[false,['']],[true,['Be quick']]]", FieldVerdict.DIFFERS),
+            ("restrictions", "Be “kind”,\nit's fair", '[[true, ["Be “kind”,\\nit\'s fair"]]]', FieldVerdict.CONFIRMED),
+            ("restrictions", r"C:\new [1]", r'[[true, ["C:\\new [1]"]]]', FieldVerdict.CONFIRMED),
+            ("restrictions", "Be kind", [[False, [""]], [True, ["Be kind"]]], FieldVerdict.CONFIRMED),
+            ("restrictions", "", [[False, [""]], [True, ["Be kind"]]], FieldVerdict.DIFFERS),
         ],
     )
     def test_reads_every_notation(self, name: str, sent: Any, reported: Any, verdict: FieldVerdict) -> None:
@@ -464,7 +473,7 @@ class TestParametersToSend:
         assert sent == {"id": 1, "student_experience": True}
 
     def test_leaves_absent_and_blank_values_out(self) -> None:
-        assert parameters_to_send(bare(type="", name="", restrictions="", exam_language=None)) == {"id": 1}
+        assert parameters_to_send(bare(type="", name="", restrictions=None, exam_language=None)) == {"id": 1}
 
     def test_lets_the_settings_override_the_exam(self) -> None:
         settings = {"name": "Other", "start_time": "2020-01-01T01:00:00+01:00", "duration_minutes": 5}
@@ -480,6 +489,111 @@ class TestParametersToSend:
     @pytest.mark.parametrize("given", [True, 1, "1", "true"])
     def test_writes_yes_and_no_in_one_way(self, given: Any) -> None:
         assert parameters_to_send(bare(mobile_cam=given))["mobile_cam"] is True
+
+
+class TestRemoving:
+    """What was sent once and is empty now: removed there, or said to stand."""
+
+    NESTED = "[[false,['']],[true,['']]]"
+
+    def test_sends_an_empty_text_whatever_was_confirmed_of_it(self) -> None:
+        for known in ({}, {"restrictions": "old"}, {"restrictions": self.NESTED}, {"name": "x"}):
+            assert parameters_to_send(bare(restrictions="", last_confirmed=known))["restrictions"] == ""
+
+        known = {"exam_language": "fr,nl"}
+        assert parameters_to_send(bare(exam_language="", last_confirmed=known))["exam_language"] == ""
+
+    def test_does_not_send_again_what_the_vendor_says_is_empty(self) -> None:
+        known = {"exam_language": "", "restrictions": ""}
+
+        assert parameters_to_send(bare(exam_language="", restrictions="", last_confirmed=known)) == {"id": 1}
+
+    def test_forgets_what_was_confirmed_once_the_vendor_is_silent_about_what_it_got(
+        self, vendor: Vendor, adapter: ProctorExamAdapter
+    ) -> None:
+        known: dict[str, Any] = {"restrictions": self.NESTED, "allow_websites": True}
+        settings = {"restrictions": "Be kind", "allow_websites": False}
+
+        confirmed = adapter.update_exam(exam(settings=settings | {"last_confirmed": known}), SENDING).confirmed
+
+        assert {**known, **confirmed}["restrictions"] is None
+        assert {**known, **confirmed}["allow_websites"] is None
+        after = exam(settings={"restrictions": "", "last_confirmed": {**known, **confirmed}})
+        assert parameters_to_send(after)["restrictions"] == ""
+        assert "allow_websites" not in parameters_to_send(after)
+
+    def test_says_that_texts_will_be_removed(self, adapter: ProctorExamAdapter) -> None:
+        notes = adapter.exam_notes(bare(restrictions="", exam_language=""))
+
+        assert notes == (
+            "Removed here, and so removed at ProctorExam: the languages, the instructions for the reviewer.",
+        )
+
+    def test_switches_the_limit_off_where_a_duration_was_removed_and_says_that_its_number_stays(
+        self, vendor: Vendor, adapter: ProctorExamAdapter
+    ) -> None:
+        before = adapter.update_exam(exam(settings={}), SENDING).confirmed
+        removed = exam(duration_minutes=None, settings={"last_confirmed": before})
+        vendor.body = json.dumps({"exam": SAMPLE_REPLY | {"use_duration": False}}).encode()
+
+        notes, result = adapter.exam_notes(removed), adapter.update_exam(removed, SENDING)
+
+        assert "told not to limit" in notes[0]
+        assert "duration in minutes stands at ProctorExam as 90" in notes[1]
+        assert vendor.seen[-1].json["use_duration"] is False
+        assert "duration_minutes" not in vendor.seen[-1].json
+        assert verdicts(result)["duration_minutes"] is FieldVerdict.DIFFERS
+        assert "Still there, because an update cannot empty it: duration in minutes (90)." in result.note
+        again = exam(duration_minutes=None, settings={"last_confirmed": {**before, **result.confirmed}})
+        assert parameters_to_send(again)["use_duration"] is False
+        assert len(adapter.exam_notes(again)) == 1
+
+    @pytest.mark.parametrize(
+        ("change", "name", "shown"),
+        [
+            ({"starts_at": None}, "start_time", "first start stands at ProctorExam as 2018-11-20 23:54 UTC"),
+            ({"ends_at": None}, "end_time", "last start stands at ProctorExam as 2018-11-21 23:54 UTC"),
+            ({"settings": {"institute_id": None}}, "institute_id", "institute id stands at ProctorExam as 1"),
+        ],
+    )
+    def test_says_before_and_after_that_what_has_no_empty_form_stands(
+        self, vendor: Vendor, adapter: ProctorExamAdapter, change: dict[str, Any], name: str, shown: str
+    ) -> None:
+        vendor.body = json.dumps({"exam": SAMPLE_REPLY | {"end_time": ENDS_AT.isoformat()}}).encode()
+        whole: dict[str, Any] = {"ends_at": ENDS_AT, "settings": {"institute_id": 1}}
+        confirmed = adapter.update_exam(exam(**whole), SENDING).confirmed
+        changed = whole | change
+        removed = exam(**changed | {"settings": changed["settings"] | {"last_confirmed": confirmed}})
+
+        notes, result = adapter.exam_notes(removed), adapter.update_exam(removed, SENDING)
+
+        assert [note for note in notes if shown in note]
+        assert name not in vendor.seen[-1].json
+        assert verdicts(result)[name] is FieldVerdict.DIFFERS
+        assert "Still there, because an update cannot empty it" in result.note
+        assert {**confirmed, **result.confirmed}[name] is not None
+
+    def test_says_nothing_of_what_was_never_set_from_here(self, vendor: Vendor, adapter: ProctorExamAdapter) -> None:
+        """The vendor reports a first start, a duration and an institute, whoever set them."""
+        first = adapter.update_exam(bare(), SENDING)
+
+        second = bare(last_confirmed=first.confirmed)
+
+        assert adapter.exam_notes(second) == ()
+        assert parameters_to_send(second).keys() <= {"id", "student_experience"}
+        result = adapter.update_exam(second, SENDING)
+        assert (result.note, FieldVerdict.DIFFERS in verdicts(result).values()) == ("", False)
+
+    def test_takes_a_first_start_that_went_back_to_its_default_for_removed(
+        self, vendor: Vendor, adapter: ProctorExamAdapter
+    ) -> None:
+        confirmed = adapter.update_exam(exam(), SENDING).confirmed
+        vendor.body = json.dumps({"exam": SAMPLE_REPLY | {"start_time": "2018-11-01T00:00:00Z"}}).encode()
+
+        result = adapter.update_exam(exam(starts_at=None, settings={"last_confirmed": confirmed}), SENDING)
+
+        assert "start_time" not in verdicts(result)
+        assert {**confirmed, **result.confirmed}["start_time"] is None
 
 
 class TestProblems:
