@@ -99,8 +99,11 @@ CONFIGURATION = _object(
         "scheduleOpenDate": MOMENT,
         "scheduleCloseDate": MOMENT,
         "apiExamId": TEXT,
-        # The page lists the keys; of their values it says nothing.
-        "modalityOptions": _object(required={}, optional={key: {} for key in MODALITY_OPTIONS}),
+        # A bare object to the page, which shows it empty; another lists the keys known, and says nothing of their values.
+        "modalityOptions": {
+            **_object(required={}, optional={key: {} for key in MODALITY_OPTIONS}),
+            "additionalProperties": True,
+        },
         # Optional and an enum: absent where none is chosen, an empty text is none of these.
         "virtualCalculatorType": {
             "type": "string",

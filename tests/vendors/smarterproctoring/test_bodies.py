@@ -15,6 +15,7 @@ import pytest
 from proctoring.vendors.base import AccountValues, ExamValues, HttpRequest, HttpResponse, Sending
 from proctoring.vendors.errors import Rejected
 from proctoring.vendors.http import Limits, exchange
+from proctoring.vendors.smarterproctoring import schema
 from proctoring.vendors.smarterproctoring.adapter import (
     CALCULATORS,
     CONFIGURATION_FLAGS,
@@ -111,7 +112,7 @@ def send(smarter: Smarter, one: ExamValues) -> Any:
 
 
 class TestBodies:
-    @pytest.mark.parametrize("mistakes", [page_rules.mistakes])
+    @pytest.mark.parametrize("mistakes", [page_rules.mistakes, schema.mistakes], ids=["rules", "schema"])
     def test_are_as_the_pages_ask_whatever_is_filled_in(self, smarter: Smarter, mistakes: Mistakes) -> None:
         found = [(mistakes(send(smarter, exam(data))), data) for data in filled_in()]
 

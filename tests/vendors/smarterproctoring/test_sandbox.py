@@ -485,14 +485,13 @@ class TestFields:
             ("password", "secret"),
             ("configuration.permittedSlippers", True),
             ("configuration.sid", "EC" + "0" * 32),
-            ("configuration.modalityOptions.recordDreams", True),
             ("configuration.instructorAsProctor.0.sid", "CP" + "0" * 32),
         ],
     )
     def test_that_the_page_does_not_have_are_refused_by_name(self, client: Client, path: str, value: Any) -> None:
         assert refusal(client.create(sample(**{path: value}))) == (400, f"{path} is not a field of this call.")
 
-    def test_of_modality_are_the_page_s_whatever_their_value(self, client: Client) -> None:
+    def test_of_modality_are_kept_whatever_they_hold(self, client: Client) -> None:
         options = {**dict.fromkeys(MODALITIES, True), "verifyId": {"with": "a passport"}}
 
         client.created(sample(**{"configuration.modalityOptions": options}))
