@@ -130,7 +130,7 @@ def _why_no_look_up(action: Action) -> str:
     verb = LOOKED_UP_BY.get(Verb(action.verb))
     capability = facts.capabilities.get(verb) if verb else None
     if verb is None or capability is None:
-        return f"{facts.title} has no call to look this up. Look at the vendor's own pages."
+        return f"{facts.why_not(verb or Verb.CHECK, 'look this up')} Look at the vendor's own pages."
     account = values.facts_of_account(action.account)
     return policy.account_refusal(account, verb, capability.permission) or ""
 
@@ -292,7 +292,7 @@ def why_no_link(delivery: Delivery, step: LinkStep, user: User) -> str:
     account = delivery.exam.account
     capability = registry.capability(account.vendor, Verb.REISSUE_LINK)
     if capability is None:
-        return f"{registry.facts(account.vendor).title} has no call to {policy.words(Verb.REISSUE_LINK)}."
+        return registry.facts(account.vendor).why_not(Verb.REISSUE_LINK, policy.words(Verb.REISSUE_LINK))
     return policy.account_refusal(values.facts_of_account(account), Verb.REISSUE_LINK, capability.permission) or ""
 
 

@@ -109,7 +109,9 @@ def _refusal(exam: Exam, verb: Verb | None) -> str:
     facts = registry.facts(exam.account.vendor)
     if verb is None:
         created = Verb.CREATE_EXAM in facts.capabilities and exam.ref
-        return f"{facts.title} has no call to {'change an exam that exists' if created else 'send an exam'}."
+        if created:
+            return facts.why_not(Verb.UPDATE_EXAM, "change an exam that exists")
+        return facts.why_not(Verb.UPDATE_EXAM if exam.ref else Verb.CREATE_EXAM, "send an exam")
     if verb is Verb.UPDATE_EXAM and not exam.ref:
         return "Enter the vendor's reference first: only an exam that exists there can be updated."
     if exam.is_archived:

@@ -114,8 +114,8 @@ def session_of(delivery: Delivery) -> Session | None:
 def sat(delivery: Delivery) -> list[Mark]:
     """Whether it was started and finished, as far as the vendor says."""
     session = session_of(delivery)
-    if not registry.facts(delivery.exam.account.vendor).reports_state:
-        return [Mark(Standing.SILENT, "Start and end: not reported by this vendor")]
+    if why_not := registry.facts(delivery.exam.account.vendor).why_no_state:
+        return [Mark(Standing.SILENT, f"Start and end: {why_not}")]
     if session is None or session.state == SessionState.NOT_REPORTED:
         words = "Nothing said yet" if session and session.asked_at else "Not read yet"
         return [Mark(Standing.SILENT, f"Start and end: {words.lower()}")]

@@ -88,7 +88,7 @@ def refusal(exam: Exam, now: datetime) -> str:
     """Why no delivery of this exam can be made now; "" where one can."""
     capability = registry.capability(exam.account.vendor, Verb.CREATE_DELIVERIES)
     if capability is None:
-        return f"{registry.facts(exam.account.vendor).title} has no call to create deliveries."
+        return registry.facts(exam.account.vendor).why_not(Verb.CREATE_DELIVERIES, "create deliveries")
     account = values.facts_of_account(exam.account)
     return (
         policy.exam_refusal(values.facts_of_exam(exam), now=now, needs_ref=True)

@@ -152,7 +152,7 @@ def refusal(account: Account, verb: Verb) -> str:
     """Why nothing of this kind can be done through the account now; "" where it can."""
     capability = registry.capability(account.vendor, verb)
     if capability is None:
-        return f"{registry.facts(account.vendor).title} has no call to {policy.words(verb)}."
+        return registry.facts(account.vendor).why_not(verb, policy.words(verb))
     return policy.account_refusal(values.facts_of_account(account), verb, capability.permission) or ""
 
 

@@ -117,8 +117,23 @@ class Facts:
     permissions: Mapping[str, str] = field(default_factory=dict)  # right → what it is for
     take_link_works_once: bool = False
     needs_credentials: bool = True  # False: the console's own settings hold what it takes
+    not_built: frozenset[Verb] = frozenset()  # what the vendor has a call for, and this console makes no use of yet
     delivery_refs_are_shared: bool = False  # one id names what several candidates got together
     reports_state: bool = False  # False: a session's state is "not reported by this vendor"
+
+    @property
+    def why_no_state(self) -> str:
+        """Why nothing is shown of a session's state; "" where it is reported and read."""
+        if self.reports_state:
+            return ""
+        could_be_read = {Verb.LIST_SESSIONS, Verb.READ_SESSION, Verb.READ_DELIVERY} & self.not_built
+        return "not read by this console yet" if could_be_read else "not reported by this vendor"
+
+    def why_not(self, verb: Verb, what: str) -> str:
+        """Why `verb`, in words like "create deliveries", is not offered: whose lack it is decides where somebody looks next."""
+        if verb in self.not_built:
+            return f"{self.title} has a call to {what}, but this console does not do that yet."
+        return f"{self.title} has no call to {what}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,8 +462,8 @@ class Adapter:
         self.transport = transport
         self.clock = clock
 
-    def _unsupported(self, what: str) -> Unsupported:
-        return Unsupported(f"{self.FACTS.title} has no call to {what}.")
+    def _unsupported(self, verb: Verb, what: str) -> Unsupported:
+        return Unsupported(self.FACTS.why_not(verb, what))
 
     def objections(self, exam: ExamValues, order: DeliveryOrder) -> tuple[Objection, ...]:
         """Why this order cannot be sent, without asking the vendor. Pure: no transport, no clock."""
@@ -483,26 +498,26 @@ class Adapter:
 
     def check(self, exam_refs: Sequence[str] = ()) -> Checked:
         """Asks something harmless to learn whether the credentials work; `exam_refs` are exams that may be read."""
-        raise self._unsupported("test the account without creating something")
+        raise self._unsupported(Verb.CHECK, "test the account without creating something")
 
     def create_exam(self, exam: ExamValues, sending: Sending) -> ExamResult:
-        raise self._unsupported("create an exam")
+        raise self._unsupported(Verb.CREATE_EXAM, "create an exam")
 
     def update_exam(self, exam: ExamValues, sending: Sending) -> ExamResult:
-        raise self._unsupported("update an exam")
+        raise self._unsupported(Verb.UPDATE_EXAM, "update an exam")
 
     def exam_request(self, exam: ExamValues) -> HttpRequest:
         """The request that create_exam or update_exam would send, for a preview."""
-        raise self._unsupported("send an exam")
+        raise self._unsupported(Verb.CREATE_EXAM, "send an exam")
 
     def find_exam(self, exam: ExamValues) -> ExamResult | None:
-        raise self._unsupported("look an exam up")
+        raise self._unsupported(Verb.FIND_EXAM, "look an exam up")
 
     def create_deliveries(
         self, exam: ExamValues, orders: Sequence[DeliveryOrder], sending: Sending
     ) -> Sequence[DeliveryResult]:
         """Creates one delivery an order. A result for each order; an order without one counts as Unclear."""
-        raise self._unsupported("create deliveries")
+        raise self._unsupported(Verb.CREATE_DELIVERIES, "create deliveries")
 
     def find_deliveries(
         self,
@@ -515,47 +530,47 @@ class Adapter:
 
         `taken` are the vendor's ids of deliveries that belong to others already: none of them is found or offered.
         """
-        raise self._unsupported("look deliveries up")
+        raise self._unsupported(Verb.FIND_DELIVERIES, "look deliveries up")
 
     def reissue_link(self, exam: ExamValues, order: DeliveryOrder, ref: str) -> Created:
         """A new take link for the delivery `ref`; the old one may stop working."""
-        raise self._unsupported("issue a new link")
+        raise self._unsupported(Verb.REISSUE_LINK, "issue a new link")
 
     def read_delivery(self, exam: ExamValues, ref: str) -> SessionSnapshot:
-        raise self._unsupported("read a delivery's state")
+        raise self._unsupported(Verb.READ_DELIVERY, "read a delivery's state")
 
     def list_sessions(self, query: SessionQuery) -> Iterator[SessionPage]:
-        raise self._unsupported("list sessions")
+        raise self._unsupported(Verb.LIST_SESSIONS, "list sessions")
 
     def read_session(self, ref: str, include: Sequence[str] = ()) -> SessionSnapshot:
-        raise self._unsupported("read a session")
+        raise self._unsupported(Verb.READ_SESSION, "read a session")
 
     def read_results(self, ref: str) -> SessionSnapshot:
-        raise self._unsupported("read a session's results")
+        raise self._unsupported(Verb.READ_RESULTS, "read a session's results")
 
     def read_exam_config(self, ref: str) -> ExamConfig:
         """What an exam configuration allows, which its sessions do not say."""
-        raise self._unsupported("read an exam configuration")
+        raise self._unsupported(Verb.READ_EXAM_CONFIG, "read an exam configuration")
 
     def send_message(self, message: Message, sending: Sending) -> None:
         """Hands one mail over. Returns once it was taken."""
-        raise self._unsupported("send mail")
+        raise self._unsupported(Verb.SEND_MESSAGE, "send mail")
 
     def look_at(self, order: SessionOrder, verb: Verb) -> SessionResult:
         """What became of a session order whose outcome is unknown; `order.expected` is what was read just before it."""
-        raise self._unsupported("look a session up")
+        raise self._unsupported(Verb.READ_SESSION, "look a session up")
 
     def submit_responses(self, order: SessionOrder, sending: Sending) -> SessionResult:
-        raise self._unsupported("submit responses")
+        raise self._unsupported(Verb.SUBMIT_RESPONSES, "submit responses")
 
     def reset(self, order: SessionOrder, sending: Sending) -> SessionResult:
-        raise self._unsupported("reset a session")
+        raise self._unsupported(Verb.RESET, "reset a session")
 
     def reopen(self, order: SessionOrder, sending: Sending) -> SessionResult:
-        raise self._unsupported("reopen a session")
+        raise self._unsupported(Verb.REOPEN, "reopen a session")
 
     def retake(self, order: SessionOrder, sending: Sending) -> SessionResult:
-        raise self._unsupported("prepare a retake")
+        raise self._unsupported(Verb.RETAKE, "prepare a retake")
 
 
 def encode(value: JSON) -> bytes:

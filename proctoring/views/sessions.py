@@ -113,6 +113,10 @@ class Listing:
         return not self.reports and registry.capability(self.account.vendor, Verb.READ_DELIVERY) is not None
 
     @property
+    def why_silent(self) -> str:
+        return registry.facts(self.account.vendor).why_no_state
+
+    @property
     def is_asked(self) -> bool:
         return bool(self.reading and not self.why_not and (_is_due(self.reading) or _is_under_way(self.reading)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from proctoring.vendors import registry
 from proctoring.vendors.base import Verb
@@ -23,7 +24,12 @@ class TestVendors:
 
         assert "page, again never, needs “create”" in line
         assert "many" in line
-        assert "—" in line
+
+    def test_tells_what_the_vendor_lacks_from_what_this_console_does_not_do_yet(self) -> None:
+        line = next(line for line in well("vendors").out.splitlines() if line.startswith("create_exam"))
+        cells = dict(zip(registry.VENDORS, re.split(r"  +", line.strip())[1:], strict=True))
+
+        assert (cells["scorpion"], cells["proctorexam"]) == ("—", "not yet")
 
     def test_prints_the_same_as_json(self) -> None:
         vendors = {item["vendor"]: item for item in well("vendors", "--format", "json").json}
@@ -39,7 +45,8 @@ class TestVendors:
             "note": "",
         }
         assert set(vendors["scorpion"]) == {
-            *("vendor", "title", "base_url", "reports_state", "take_link_works_once", "permissions", "capabilities")
+            *("vendor", "title", "base_url", "reports_state", "take_link_works_once", "permissions", "capabilities"),
+            "not_built",
         }
 
     def test_needs_no_database(self, tmp_path: object) -> None:

@@ -268,7 +268,9 @@ class TestWhatTheVendorSaid:
 
         assert "Changed since: <code>title</code>" in page
         assert "Change it there by hand." in page
-        assert "SmarterProctoring has no call to change an exam that exists." in page
+        assert (
+            "SmarterProctoring has a call to change an exam that exists, but this console does not do that yet." in page
+        )
         assert "What will be sent" not in page
 
 

@@ -40,7 +40,7 @@ class Command(ConsoleCommand):
         if options["account"]:
             account = find_account(options["account"], options["team"])
             if registry.capability(account.vendor, Verb.LIST_SESSIONS) is None:
-                raise CommandError(f"{registry.facts(account.vendor).title} has no call to list sessions.")
+                raise CommandError(registry.facts(account.vendor).why_not(Verb.LIST_SESSIONS, "list sessions"))
             return [account]
         listing = [facts.key for facts in registry.all_facts() if Verb.LIST_SESSIONS in facts.capabilities]
         return list(Account.objects.filter(vendor__in=listing, is_archived=False))

@@ -20,13 +20,16 @@ class Command(ConsoleCommand):
         verbs = [verb for verb in Verb if any(verb in facts.capabilities for facts in vendors)]
         headers = ["", *(facts.key for facts in vendors)]
         self.print_table(headers, [[verb.value, *(_cell(facts, verb) for facts in vendors)] for verb in verbs])
-        self.stdout.write("\n— the vendor has no such call · “again”: what sending it twice does · “many”: in one call")
+        self.stdout.write(
+            "\n— the vendor has no such call · not yet: this console does not make it"
+            " · “again”: what sending it twice does · “many”: in one call"
+        )
 
 
 def _cell(facts: Facts, verb: Verb) -> str:
     item = facts.capabilities.get(verb)
     if item is None:
-        return "—"
+        return "not yet" if verb in facts.not_built else "—"
     words = [item.basis.value]
     words += [f"many {item.many}"] if item.many > 1 else []
     words += [f"again {item.repeat.value}"] if verb.is_effect else []
@@ -42,6 +45,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "reports_state": facts.reports_state,
         "take_link_works_once": facts.take_link_works_once,
         "permissions": dict(facts.permissions),
+        "not_built": sorted(verb.value for verb in facts.not_built),
         "capabilities": {
             verb.value: {
                 "basis": item.basis.value,

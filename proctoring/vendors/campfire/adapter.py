@@ -100,6 +100,8 @@ class CampfireAdapter(Adapter):
         page=PAGE,
         base_url="",
         reports_state=True,
+        # Creating sessions, and the retake switch of an exam configuration: on its lifecycle pages.
+        not_built=frozenset({Verb.CREATE_DELIVERIES, Verb.UPDATE_EXAM}),
         capabilities={
             Verb.CHECK: Capability(basis=Basis.PAGE, note="Lists the first page of exam sessions."),
             Verb.LIST_SESSIONS: Capability(basis=Basis.PAGE, exchanges=0),

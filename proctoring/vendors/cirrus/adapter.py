@@ -147,6 +147,7 @@ class CirrusAdapter(Adapter):
         page="https://help.cirrusassessment.com/api/docs/create-schedule-and-generate-links",
         base_url="https://api.cirrusplatform.com/api/v1/integrations",
         delivery_refs_are_shared=True,
+        not_built=frozenset({Verb.READ_RESULTS}),
         capabilities={
             Verb.CREATE_DELIVERIES: Capability(
                 basis=Basis.PAGE,

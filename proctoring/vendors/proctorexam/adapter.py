@@ -147,6 +147,12 @@ class ProctorExamAdapter(Adapter):
         title="ProctorExam",
         page=PAGE,
         base_url="",
+        not_built=frozenset(
+            {
+                *(Verb.CREATE_EXAM, Verb.CREATE_DELIVERIES, Verb.FIND_DELIVERIES, Verb.RETAKE),
+                *(Verb.READ_DELIVERY, Verb.LIST_SESSIONS, Verb.READ_SESSION, Verb.READ_RESULTS),
+            }
+        ),
         capabilities={
             Verb.UPDATE_EXAM: Capability(
                 basis=Basis.PAGE,

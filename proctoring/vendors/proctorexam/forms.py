@@ -174,7 +174,7 @@ class ExamForm(VendorForm):
 
 
 class DeliveryForm(VendorForm):
-    """Nothing to ask: this vendor has no call that creates a delivery."""
+    """Nothing to ask: no delivery is created at this vendor from here."""
 
 
 class FoundForm(VendorForm):

@@ -96,6 +96,7 @@ FACTS = Facts(
     permissions=PERMISSIONS,
     take_link_works_once=True,
     reports_state=True,
+    not_built=frozenset({Verb.LIST_SESSIONS, Verb.READ_RESULTS}),
     capabilities={
         Verb.CREATE_DELIVERIES: Capability(basis=Basis.PAGE, permission="create"),
         Verb.REISSUE_LINK: Capability(

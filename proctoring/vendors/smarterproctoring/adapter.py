@@ -169,6 +169,12 @@ class SmarterProctoringAdapter(Adapter):
         title="SmarterProctoring",
         page="https://developers.smarterservices.com/",
         base_url="https://api.smarterproctoring.com",
+        not_built=frozenset(
+            {
+                *(Verb.UPDATE_EXAM, Verb.CREATE_DELIVERIES, Verb.FIND_DELIVERIES, Verb.REISSUE_LINK, Verb.RESET),
+                *(Verb.RETAKE, Verb.READ_DELIVERY, Verb.LIST_SESSIONS, Verb.READ_SESSION, Verb.READ_RESULTS),
+            }
+        ),
         capabilities={
             Verb.CREATE_EXAM: Capability(
                 basis=Basis.PAGE,
