@@ -5,24 +5,50 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from config.private import keep_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
-if (BASE_DIR / ".env").is_file():
+
+
+def folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{path} cannot be used as a folder: {error.strerror}. Make it one that this user may write to, or set VAR_DIR."
+        ) from None
+    return path
+
+
+def text_of(path: Path, otherwise: str) -> str:
+    """What a file says. `otherwise` is what to do where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ImproperlyConfigured(f"{path} cannot be read: {why}. {otherwise}") from None
+
+
+if (BASE_DIR / ".env").exists():
+    # Without its settings this would be another console, on an empty database.
+    text_of(BASE_DIR / ".env", "Let this user read it, or take it away.")
     env.read_env(BASE_DIR / ".env")
 
-VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
-VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+keep_private()  # before the first file or folder is made
+VAR_DIR = folder(Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))))
 # What holds credentials, people's details or links, or leads to them. VAR_DIR itself may be a folder that others use, too.
 PRIVATE_FILES = [
     *(VAR_DIR / name for name in ("queue", "mail", "sandbox", "static", "secret-key", "field-key")),
@@ -32,19 +58,43 @@ PRIVATE_FILES = [
 keep_private(*PRIVATE_FILES)
 
 
-def kept_secret(name: str, make: Any) -> str:
+def kept_secret(name: str, make: Callable[[], str], *, is_good: Callable[[str], bool], loses: str) -> str:
     """A secret made once on this machine and kept readable for its owner only."""
     path = VAR_DIR / name
-    if not path.exists():
-        draft = VAR_DIR / f"{name}.{secrets.token_hex(4)}"
-        draft.touch(mode=0o600)
-        draft.write_text(make())
+    if not os.path.lexists(path):
         try:
-            path.hardlink_to(draft)  # two processes that start at once agree on the first
-        except FileExistsError:
-            pass
-        draft.unlink()
-    return path.read_text().strip()
+            _keep(path, make())
+        except OSError as error:
+            raise ImproperlyConfigured(f"{path} cannot be written: {error.strerror}. Make room for it.") from None
+    otherwise = f"Put it back from a backup. Only where there is none, delete it, and a new one is made; {loses}."
+    secret = text_of(path, otherwise).strip()
+    if not is_good(secret):
+        what = "holds no whole key" if secret else "is empty"
+        raise ImproperlyConfigured(f"{path} {what}. {otherwise}")
+    return secret
+
+
+def _keep(path: Path, secret: str) -> None:
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        draft.touch(mode=0o600)
+        with draft.open("w") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut leaves the whole of it, or nothing
+        path.hardlink_to(draft)  # two processes that start at once agree on the first
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True
 
 
 # --- where we are -----------------------------------------------------------------------------------------------------
@@ -53,11 +103,21 @@ _site = urlsplit(SITE_URL)
 SITE_IS_LOCAL = _site.hostname in {"127.0.0.1", "localhost", "::1"}
 SITE_IS_SECURE = _site.scheme == "https"
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret("secret-key", lambda: secrets.token_urlsafe(64))
+SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(
+    "secret-key",
+    lambda: secrets.token_urlsafe(64),
+    is_good=lambda text: len(text) >= 50 and text.isprintable(),
+    loses="everybody must sign in again, and links that candidates already have stop working",
+)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # The keys of encrypted columns, newest first; older ones still decrypt.
 FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [
-    kept_secret("field-key", lambda: Fernet.generate_key().decode())
+    kept_secret(
+        "field-key",
+        lambda: Fernet.generate_key().decode(),
+        is_good=_is_fernet_key,
+        loses="credentials and links that are stored can never be read again",
+    )
 ]
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if SITE_IS_LOCAL else [_site.hostname or ""]
@@ -141,17 +201,14 @@ DATABASES = {"default": _database}
 
 # --- the queue --------------------------------------------------------------------------------------------------------
 # Celery carries only "this account has work". Waits live in the database, so a lost broker loses no work.
+SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any]
 if CELERY_BROKER_URL.startswith("filesystem"):
-    _queue = VAR_DIR / "queue"
-    for part in ("messages", "processed", "control"):
-        (_queue / part).mkdir(parents=True, exist_ok=True)
+    # Nobody heeds a hint after a minute (waking.HINT_EXPIRES_SECONDS), nor the scheduler's after two of its turns.
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "data_folder_in": str(_queue / "messages"),
-        "data_folder_out": str(_queue / "messages"),
-        "processed_folder": str(_queue / "processed"),
-        "control_folder": str(_queue / "control"),
+        "folder": str(folder(VAR_DIR / "queue" / "messages")),
+        "keeps_seconds": max(60.0, SWEEP_SECONDS * 2),
         "polling_interval": 0.1,
     }
 elif CELERY_BROKER_URL.startswith("redis"):
@@ -178,11 +235,10 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
-SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=5.0)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "proctoring.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS * 2}},
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # when it last swept need not be kept: no file that could be broken
 
 # --- calls to vendors -------------------------------------------------------------------------------------------------
 CALL_DEADLINE_SECONDS = env.float("CALL_DEADLINE_SECONDS", default=30.0)
@@ -219,8 +275,7 @@ DATETIME_FORMAT = "j M Y, H:i"
 
 # --- files ------------------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
-STATIC_ROOT.mkdir(exist_ok=True)
+STATIC_ROOT = folder(VAR_DIR / "static")
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
