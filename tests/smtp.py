@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 import socket
 import ssl
 import threading
@@ -45,6 +46,7 @@ class Fault(StrEnum):
     LATE = "late"
     RUBBISH = "rubbish"  # not SMTP
     OK_TOO_EARLY = "ok_too_early"  # 250 whatever the question was
+    ECHO = "echo"  # 5xx, with all that it was told: the sign-in, the address, the links in the message
 
 
 REFUSALS = {Step.AUTH: b"535 5.7.8 refused\r\n", Step.RCPT: b"550 5.1.1 <%s> unknown here\r\n"}
@@ -228,6 +230,7 @@ class _Conversation:
     def __init__(self, server: MailServer, line: socket.socket) -> None:
         self.server, self.line = server, line
         self.sender = self.to = ""
+        self.heard: list[str] = []
         self.is_secure = self.is_signed_in = self.has_greeted = False
 
     def run(self) -> None:
@@ -278,6 +281,10 @@ class _Conversation:
             self._wait_until_left()
         if plan.kind is Fault.DRIP:
             self._drip()
+        if plan.kind is Fault.ECHO:
+            code = b"535 5.7.8" if step is Step.AUTH else b"554 5.7.1"
+            self._send(code + b" not taken: " + " ".join(self.heard).encode()[:900] + b"\r\n")
+            return False
         self._send(_wrong_words(plan.kind, step, self.to))
         return False
 
@@ -313,6 +320,7 @@ class _Conversation:
 
     def _on_auth(self, rest: str) -> None:
         told = base64.b64decode(rest.split()[-1]).decode().split("\0")[1:]
+        self.heard += [*told, rest]
         if told != [USER, PASSWORD]:
             self._send(REFUSALS[Step.AUTH])
         else:
@@ -360,6 +368,7 @@ class _Conversation:
 
     def _take(self, data: bytes) -> None:
         plan = self.server.plan_for(Step.END, self.to)
+        self.heard = re.findall(r"https?://[^\s\"'<>]+", data.decode("utf-8", "replace"))
         if plan is None or plan.kind is Fault.LATE or (plan.stores and plan.kind in SILENT):
             self.server.keep(Stored(sender=self.sender, to=self.to, data=data))
         self.sender = self.to = ""

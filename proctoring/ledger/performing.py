@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -17,15 +18,19 @@ from django.db.models.functions import Now
 from proctoring import mailer, sql, values
 from proctoring.ledger import statements
 from proctoring.ledger.claiming import Claim, Kind
+from proctoring.ledger.redacting import Redactor, credentials_of
 from proctoring.models import Account, Action, Call, Reading
 from proctoring.vendors import http, masking, registry
 from proctoring.vendors.base import (
     Adapter,
     Checked,
     Clock,
+    Created,
+    ExamResult,
     HttpRequest,
     HttpResponse,
     Sending,
+    SessionResult,
     Verb,
     Verdict,
 )
@@ -142,10 +147,11 @@ class DatabaseAway(Exception):
 class Recorder:
     """The transport of one claim: writes each exchange, masked, before it leaves and keeps what came back."""
 
-    def __init__(self, claim: Claim, secret_fields: frozenset[str]) -> None:
+    def __init__(self, claim: Claim, secret_fields: frozenset[str], redactor: Redactor) -> None:
         self.claim = claim
         self.secret_fields = secret_fields
-        self.secret_values = tuple(str(value) for value in claim.account.credentials.values() if value)
+        self.secret_values = credentials_of(claim)
+        self.redactor = redactor
         self.limits = http.Limits(
             deadline_seconds=settings.CALL_DEADLINE_SECONDS,
             max_bytes=settings.CALL_MAX_BYTES,
@@ -168,10 +174,10 @@ class Recorder:
         try:
             response = self._exchange(request, is_effect)
         except VendorError as error:
-            self._keep(
-                call, {"outcome": _outcome_of(error), "error": masking.mask_text(str(error), self.secret_values)}
-            )
+            self.redactor.exchanges.append((request, None))
+            self._keep(call, {"outcome": _outcome_of(error), "error": self.redactor.text(error.message)})
             raise
+        self.redactor.exchanges.append((request, response))
         self._keep(call, self._answer(response))
         self.was_answered = self.was_answered or (is_effect and 200 <= response.status < 300)
         return response
@@ -187,7 +193,7 @@ class Recorder:
             seconds = self.limits.deadline_seconds
             response = mailer.exchange(request, deadline_seconds=seconds, before_the_end=lambda: self._leaves(request))
         except VendorError as error:
-            self.lead_values = {"outcome": _outcome_of(error), "error": error.message}
+            self.lead_values = {"outcome": _outcome_of(error), "error": self.redactor.text(error.message)}
             raise
         self.lead_values = self._answer(response)
         self.was_answered = True
@@ -283,7 +289,9 @@ def _wait_for_a_turn(account: Account) -> None:
 
 def perform(claim: Claim, verbs: Verbs) -> Outcome:
     """Asks the vendor. Never raises for what a vendor or an adapter does; what is not a VendorError is a fault of ours."""
-    recorder = Recorder(claim, registry.adapter_class(claim.account.vendor).SECRET_FIELDS)
+    fields = registry.adapter_class(claim.account.vendor).SECRET_FIELDS
+    redactor = Redactor(claim, fields)
+    recorder = Recorder(claim, fields, redactor)
     adapter = registry.adapter(
         claim.account.vendor, values.of_account(claim.account), recorder, clock=lambda: datetime.now(UTC)
     )
@@ -302,15 +310,58 @@ def perform(claim: Claim, verbs: Verbs) -> Outcome:
         connection.close()
         error = DatabaseAway()
     except Exception as caught:
-        log.exception("A fault of ours while performing %s for account %s", claim.verb, claim.account.pk)
+        trace = redactor.text(traceback.format_exc())
+        log.error("A fault of ours while performing %s for account %s\n%s", claim.verb, claim.account.pk, trace)
         error = caught
     return Outcome(
-        answer=answer,
-        error=error,
+        answer=_redacted(answer, redactor),
+        error=redactor.error(error),
         call_values=recorder.lead_values,
         was_sent=recorder.was_sent,
         was_answered=recorder.was_answered,
     )
+
+
+def _redacted(answer: Any, redactor: Redactor) -> Any:
+    """The answer with its texts masked. Its values are not: a take link that was created stays usable."""
+    if isinstance(answer, str):
+        return redactor.text(answer)
+    if isinstance(answer, Checked):
+        return replace(answer, message=redactor.text(answer.message))
+    if not isinstance(answer, Sequence):
+        return answer
+    redactor.learn_links(*_links_in(answer))
+    return [_redacted_item(item, redactor) for item in answer]
+
+
+def _links_in(answer: Sequence[Any]) -> list[Created]:
+    settled = [item.found if isinstance(item, Looked) else item for item in answer]
+    return [item.value for item in settled if isinstance(item, Settled) and isinstance(item.value, Created)]
+
+
+def _redacted_item(item: Any, redactor: Redactor) -> Any:
+    if isinstance(item, Settled):
+        return replace(
+            item,
+            message=redactor.text(item.message),
+            value=_redacted_value(item.value, redactor),
+            facts=redactor.json(item.facts),
+            kept=redactor.kept(item.kept),
+        )
+    if isinstance(item, Looked):
+        choices = tuple({**choice, "note": redactor.text(choice.get("note", ""))} for choice in item.choices)
+        return replace(item, found=_redacted_item(item.found, redactor), note=redactor.text(item.note), choices=choices)
+    return item
+
+
+def _redacted_value(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, Created):
+        return replace(value, note=redactor.text(value.note))
+    if isinstance(value, ExamResult):
+        return replace(value, note=redactor.text(value.note), confirmed=redactor.json(value.confirmed))
+    if isinstance(value, SessionResult):
+        return replace(value, message=redactor.text(value.message))
+    return value
 
 
 def _ask(adapter: Adapter, claim: Claim, verbs: Verbs) -> Any:

@@ -14,11 +14,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import cast
 
-from proctoring.sandbox.faults import KINDS, Fault
+from proctoring.sandbox.faults import Fault, kind_of
 from proctoring.sandbox.simulator import Reply, Request, Simulator
 from proctoring.sandbox.traffic import Entry, Traffic
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+OF_THE_CLIENT = {"host", "user-agent", "accept", "accept-encoding", "connection", "content-length", "content-type"}
 POLL_SECONDS = 0.02  # how often a held connection is looked at
 _NO_LINGER = struct.pack("ii", 1, 0)  # closing sends a RST
 
@@ -103,7 +104,7 @@ class Exchange(Incoming):
         if refusal is not None:
             self.send(self.wire(refusal), status=refusal.status)
         elif fault is not None:
-            KINDS[fault.kind].act(fault, self)
+            kind_of(fault.kind).act(fault, self)
         else:
             reply = self.perform()
             self.send(self.wire(reply), status=reply.status)
@@ -132,6 +133,11 @@ class Exchange(Incoming):
 
     def elsewhere(self) -> str:
         return f"{self._simulator.base_url}/elsewhere"
+
+    def heard(self) -> tuple[str, str]:
+        headers = [f"{name}: {value}" for name, value in self.headers.items() if name not in OF_THE_CLIENT]
+        request = self.read()
+        return "; ".join(headers), " ".join(filter(None, (request.raw_query, request.body.decode(errors="replace"))))
 
     def wait(self, seconds: float) -> bool:
         return not self._stopping.wait(seconds)

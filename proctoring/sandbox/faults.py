@@ -33,6 +33,9 @@ class Exchange(Protocol):
     def elsewhere(self) -> str:
         """Another URL at this vendor."""
 
+    def heard(self) -> tuple[str, str]:
+        """The request as it came: the headers that are the client's own, and its query and body."""
+
     def wait(self, seconds: float) -> bool:
         """True when the time has passed, False when the server stops first."""
 
@@ -60,7 +63,7 @@ class Fault:
 
     def describe(self) -> str:
         """A sentence for people."""
-        what = KINDS[self.kind].sentence.format(seconds=f"{self.seconds:g}")
+        what = kind_of(self.kind).sentence.format(seconds=f"{self.seconds:g}")
         return f"{what} {self._extent()}{f' whose line contains “{self.match}”' if self.match else ''}."
 
     def _extent(self) -> str:
@@ -145,8 +148,8 @@ def read_fault(values: Mapping[str, Any]) -> Fault:
     if unknown:
         raise ValueError(f"Unknown values: {', '.join(unknown)}.")
     kind = str(values.get("kind"))
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}.")
+    if kind not in (*KINDS, *ECHOES):
+        raise ValueError(f"kind must be one of {', '.join((*KINDS, *ECHOES))}.")
     calls, rate = _number(values, "calls", 1, 1_000_000), _number(values, "rate", 0, 1)
     if calls is not None and rate is not None:
         raise ValueError("Give calls or rate, not both.")
@@ -296,6 +299,17 @@ def _redirect(fault: Fault, exchange: Exchange) -> None:
     _respond(exchange, Reply(302, headers={"Location": exchange.elsewhere()}))
 
 
+def _echo(status: int) -> Callable[[Fault, Exchange], None]:
+    """A refusal of the caller repeats the headers, with the credentials; one of the content the query and the body."""
+
+    def act(fault: Fault, exchange: Exchange) -> None:
+        exchange.receive()
+        headers, content = exchange.heard()
+        _respond(exchange, exchange.problem(status, f"Not taken: {headers if status in (401, 403) else content}"))
+
+    return act
+
+
 REFUSED = "refused"
 
 KINDS: Mapping[str, Kind] = {
@@ -323,3 +337,13 @@ KINDS: Mapping[str, Kind] = {
     "null_json": Kind("Acts, then answers 200 with its own keys, every value null.", _null_json),
     "redirect": Kind("Answers 302 to another address; nothing happens.", _redirect),
 }
+
+# A vendor that repeats in its words what it was told: how much of it is understood depends on the status alone.
+ECHOES: Mapping[str, Kind] = {
+    f"echo_{status}": Kind(f"Answers {status} and repeats what it was told; nothing happens.", _echo(status))
+    for status in (400, 401, 403, 422, 500)
+}
+
+
+def kind_of(name: str) -> Kind:
+    return KINDS.get(name) or ECHOES[name]

@@ -11,7 +11,7 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
-from proctoring.sandbox.faults import KINDS, Fault
+from proctoring.sandbox.faults import ECHOES, KINDS, Fault
 from proctoring.sandbox.simulator import Control, Document, Parameter, Reply, Simulator
 
 SHOWN_DOCUMENTS = 50  # of each kind, the newest
@@ -170,7 +170,7 @@ def _faults(view: View) -> str:
     listed = f"<ul>{rows}</ul>" if rows else "<p class='good'>None: every call is answered as the vendor would.</p>"
     kinds = "".join(
         f"<option value='{escape(name)}'>{escape(name)}: {escape(kind.sentence.format(seconds='…'))}</option>"
-        for name, kind in KINDS.items()
+        for name, kind in {**KINDS, **ECHOES}.items()
     )
     fields = (
         f"<label>What goes wrong<select name='kind'>{kinds}</select></label>"

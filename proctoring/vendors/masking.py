@@ -5,18 +5,22 @@ A name counts as a secret's if the vendor's adapter says so or if it is one of S
 
 from __future__ import annotations
 
+import base64
+import binascii
 import html
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 
 from proctoring.vendors.base import JSON
 
 MASK = "•••"
 SHORTEST_VALUE = 4  # characters: masking every "1" would leave nothing to read
+SHORTEST_PART = 8  # characters: shorter values are masked only where they stand alone, longer ones also cut short
+SHORTEST_IN_LINK = 12
 
 SECRET_NAMES = frozenset(
     {
@@ -46,6 +50,9 @@ PROSE = "auth(?:entication|orization)?|credentials?|tokens?|access|header|scheme
 CREDENTIAL = re.compile(
     rf"(?<![\w-])(Basic|Bearer|EAPI)((?:\s|%20|\+)+)(?!(?:{PROSE})\b)[^\s\"'<>,;\\&]{{4,}}", re.IGNORECASE
 )
+
+# The candidate's own link, and a proctor's at the vendor: who has the last part of the path needs nothing else.
+LINK = re.compile(r"((?:/|%2F|%252F)(?:c|proctor)(?:/|%2F|%252F))[\w%=.~+-]{20,}", re.IGNORECASE)
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -154,8 +161,22 @@ def mask_text(text: str, values: Iterable[str] = (), fields: Iterable[str] = ())
     return _mask_by_look(_mask_values(text, values), _names(fields))
 
 
+def mask_json(value: JSON, fields: Iterable[str] = (), values: Iterable[str] = ()) -> JSON:
+    """A JSON value with the secret fields and, in its texts, the given secret values masked; nothing else is changed."""
+    names, known = _names(fields), tuple(values)
+
+    def masked(part: JSON) -> JSON:
+        if isinstance(part, Mapping):
+            return {key: MASK if str(key).lower() in names and item else masked(item) for key, item in part.items()}
+        if isinstance(part, (list, tuple)):
+            return [masked(item) for item in part]
+        return _mask_values(part, known) if isinstance(part, str) else part
+
+    return masked(value)
+
+
 def _mask_by_look(text: str, names: frozenset[str]) -> str:
-    masked = CREDENTIAL.sub(rf"\1\2{MASK}", text)
+    masked = LINK.sub(rf"\1{MASK}", CREDENTIAL.sub(rf"\1\2{MASK}", text))
     if _any_name(names).search(masked):
         for pattern in _patterns(names):
             masked = pattern.sub(rf"\1{MASK}", masked)
@@ -163,20 +184,144 @@ def _mask_by_look(text: str, names: frozenset[str]) -> str:
 
 
 def _mask_values(text: str, values: Iterable[str]) -> str:
-    written = {form for value in values for form in _ways_to_write(value)}
-    for form in sorted(written, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
+    spellings = {spelling for value in values for spelling in _spellings(value)}
+    folded = text.lower() if spellings else ""
+    found = (spelling for spelling in spellings if _beginning(spelling).lower() in folded)
+    pieces, at = [], 0
+    for start, end in sorted(run for spelling in found for run in _runs(text, spelling)):
+        if start >= at:
+            pieces += [text[at:start], MASK]
+        at = max(at, end)
+    return "".join([*pieces, text[at:]])
+
+
+def _runs(text: str, spelling: str) -> Iterator[tuple[int, int]]:
+    """Where it stands in the text, from and to, also cut short."""
+    if len(spelling) < SHORTEST_PART:
+        pattern = _edge(spelling[0], "<!") + re.escape(spelling) + _edge(spelling[-1], "!")
+        yield from (match.span() for match in re.finditer(pattern, text, re.IGNORECASE))
+        return
+    beginning = _beginning(spelling)
+    for match in re.finditer(re.escape(beginning), text, re.IGNORECASE):
+        end = _end_of_run(text, match.end(), spelling, len(beginning))
+        if _gives_it_away(text[match.start() : end], spelling):
+            yield match.start(), end
+
+
+def _edge(character: str, look: str) -> str:
+    """A short value is masked only where it is no part of a longer number or word."""
+    kind = r"\d" if character.isdigit() else r"[^\W\d_]" if character.isalpha() else ""
+    return f"(?{look}{kind})" if kind else ""
+
+
+def _beginning(spelling: str) -> str:
+    """So much of a secret in a text gives too much away: a vendor's words are cut off at a length, wherever that is."""
+    if len(spelling) < SHORTEST_PART or "://" in spelling:  # links begin with what everybody knows
+        return spelling
+    return spelling[: max(SHORTEST_PART, len(spelling) // 4)]
+
+
+def _end_of_run(text: str, end: int, spelling: str, place: int) -> int:
+    while place < len(spelling) and text[end : end + 1].lower() == spelling[place].lower():
+        end, place = end + 1, place + 1
+    return end
+
+
+def _gives_it_away(run: str, spelling: str) -> bool:
+    """The whole, or a part that is no plain word: a password may begin with one."""
+    return len(run) == len(spelling) or not run.isalpha()
 
 
 @lru_cache(maxsize=256)  # the same few credentials, twice a call
-def _ways_to_write(value: str) -> set[str]:
+def _spellings(value: str) -> frozenset[str]:
+    """How a value may be written: as it is, in URLs, JSON, HTML and hexadecimal, in base64 and, itself base64, decoded."""
     if len(value) < SHORTEST_VALUE:
-        return set()
+        return frozenset()
     clean = value.encode("utf-8", errors="replace").decode()
-    encoded = {quote(clean, safe=""), quote(clean), quote_plus(clean)}
-    quoted = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)}
-    return {value, *encoded, *(form.replace("%2F", "%2f") for form in encoded), *quoted}
+    encoded = {quote(clean, safe=""), quote(clean), quote_plus(clean), quote(quote(clean, safe=""), safe="")}
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)}
+    escaped |= {text.replace("/", "\\/") for text in escaped}
+    spellings = {value, *encoded, *escaped}
+    if len(value) >= SHORTEST_PART:
+        spellings |= {clean.encode().hex(), *_in_base64(clean.encode()), *_pair_in(value)}
+    return frozenset(spellings)
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """What of the value can be seen in the base64 of any text around it, such as a pair of user and password."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + data)
+        seen = whole[(0, 2, 3)[before] : (before + len(data)) * 8 // 6].decode()
+        yield from (seen, seen.translate(str.maketrans("+/", "-_")), quote(seen, safe=""))
+
+
+def _pair_in(value: str) -> Iterator[str]:
+    """A pair of user and password, and each of them, where the value is one in base64."""
+    try:
+        pair = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return
+    if ":" in pair and pair.isprintable():
+        yield from (part for part in (pair, *pair.split(":", 1)) if len(part) >= SHORTEST_PART)
+
+
+# --- what is a secret -------------------------------------------------------------------------------------------------
+
+
+def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values of secret headers, without the word for their scheme."""
+    for name, value in headers.items():
+        if SECRET_HEADER.search(name) and name.lower() not in OPEN_HEADERS:
+            yield re.sub(rf"\A\s*(?:{SCHEMES})\s+", "", value, flags=re.IGNORECASE).strip()
+
+
+def secrets_in_body(body: bytes, fields: Iterable[str]) -> Iterator[str]:
+    """The values of secret fields in a body of JSON or a form; none where it is neither."""
+    text = _decoded(body)
+    try:
+        yield from secrets_in_json(json.loads(text), fields)
+    except (ValueError, RecursionError):
+        yield from _secrets_in_query(text, fields)
+
+
+def secrets_in_url(url: str, fields: Iterable[str]) -> Iterator[str]:
+    """The values of the secret parameters in its query."""
+    return _secrets_in_query(url.partition("?")[2], fields)
+
+
+def _secrets_in_query(text: str, fields: Iterable[str]) -> Iterator[str]:
+    names = _names(fields)
+    yield from (value for name, value in parse_qsl(text) if name.strip().lower() in names)
+
+
+def secrets_in_json(value: JSON, fields: Iterable[str]) -> Iterator[str]:
+    """The texts and numbers in the secret fields of a JSON value."""
+    return _secrets_in(value, _names(fields), is_secret=False)
+
+
+def _secrets_in(value: JSON, names: frozenset[str], *, is_secret: bool) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _secrets_in(part, names, is_secret=is_secret or str(key).strip().lower() in names)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _secrets_in(part, names, is_secret=is_secret)
+    elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
+
+
+def secrets_in_link(link: str) -> Iterator[str]:
+    """A whole link that lets its holder in, and the parts of it that do: those that look made up by a machine."""
+    if not link:
+        return
+    yield link
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return
+    for part in (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.fragment):
+        if len(part) >= SHORTEST_IN_LINK and (any(map(str.isdigit, part)) or len(part) >= 2 * SHORTEST_IN_LINK):
+            yield part
 
 
 def _names(fields: Iterable[str]) -> frozenset[str]:
@@ -200,7 +345,7 @@ def _patterns(names: frozenset[str]) -> tuple[re.Pattern[str], ...]:
     patterns = (
         rf"({assigned}\"(?!\"))(?:\\.|[^\"\\])*(?=\"|\\?\Z)",  # "token": "…", also cut short
         rf"({assigned}'(?!'))(?:\\.|[^'\\])*(?='|\\?\Z)",
-        rf"({assigned}\\+[\"'](?!\\))(?:(?!\\+[\"']).)*",  # JSON written inside a JSON string
+        rf"({assigned}\\+[\"'](?!\\))(?:[^\\]++|\\++(?![\"']))*+",  # JSON written inside a JSON string
         rf"({assigned}[\[{{]).*",  # a list or an object: its end cannot be told
         rf"({assigned})(?!null\b|true\b|false\b|{MASK})(?:(?:{SCHEMES})\s+)?[^\s\"'\\\[{{&,;<>}}\])][^\s\"'\\&,;<>}}\])]*",
         rf"(<{key}[^>]{{0,500}}>)(?!\s*<)[^<]+",  # XML
@@ -212,19 +357,26 @@ def _patterns(names: frozenset[str]) -> tuple[re.Pattern[str], ...]:
 
 
 class MaskingFilter(logging.Filter):
-    """Masks credentials in a log record's message, arguments, traceback and stack. For every handler that writes."""
+    """Masks credentials in a log record's message, arguments, traceback and stack. For every handler that writes.
+
+    `values` are secrets by themselves, wherever they stand.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.values = tuple(values)
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = _message(record)
-        masked = mask_text(message)
+        masked = mask_text(message, self.values)
         if masked != message:
             record.msg, record.args = masked, ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = mask_text(record.exc_text)
+            record.exc_text = mask_text(record.exc_text, self.values)
         if record.stack_info:
-            record.stack_info = mask_text(record.stack_info)
+            record.stack_info = mask_text(record.stack_info, self.values)
         return True
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from proctoring.sandbox.faults import KINDS, Fault, FaultPlan, read_fault
+from proctoring.sandbox.faults import ECHOES, KINDS, Fault, FaultPlan, read_fault
 from proctoring.sandbox.server import Sandbox
 from tests.sandbox.counter import CounterSimulator
 
@@ -229,6 +229,18 @@ class TestKinds:
         }
 
         assert tested == set(KINDS)
+
+    @pytest.mark.parametrize("kind", sorted(ECHOES))
+    def test_repeats_the_callers_headers_or_the_content_as_the_status_asks(self, sandbox: Sandbox, kind: str) -> None:
+        sandbox.fault("counter", kind, calls=1)
+        url = f"{sandbox.url('counter')}/things?key=in-the-query"
+
+        response = requests.post(url, json={"id": "in-the-body"}, headers={"Authorization": "Basic in-a-header"})
+
+        assert response.status_code == int(kind.removeprefix("echo_"))
+        words = {word for word in ("in-the-query", "in-the-body", "in-a-header") if word in response.text}
+        assert words == ({"in-a-header"} if kind in ("echo_401", "echo_403") else {"in-the-query", "in-the-body"})
+        assert things(sandbox) == []
 
 
 class TestFaultPlan:

@@ -1,13 +1,27 @@
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import random
 import time
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
-from proctoring.vendors.masking import MASK, MaskingFilter, mask_body, mask_headers, mask_text, mask_url
+from proctoring.vendors.masking import (
+    MASK,
+    MaskingFilter,
+    mask_body,
+    mask_headers,
+    mask_json,
+    mask_text,
+    mask_url,
+    secrets_in_body,
+    secrets_in_headers,
+    secrets_in_link,
+)
 
 SECRET = "sEcReT+123/x="
 FIELDS = frozenset({"launch_token"})
@@ -226,8 +240,99 @@ class TestMaskText:
     def test_leaves_values_too_short_to_be_told_apart(self) -> None:
         assert mask_text("1 of 10", ["1", ""]) == "1 of 10"
 
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [("PIN 4711 is wrong", f"PIN {MASK} is wrong"), ("PIN4711", f"PIN{MASK}"), ("(4711)", f"({MASK})")]
+        + [(same, same) for same in ("No. 147110", "24711", "47112 of 9")],
+    )
+    def test_masks_a_short_value_only_where_it_stands_alone(self, text: str, expected: str) -> None:
+        assert mask_text(text, ["4711"]) == expected
+
+    @pytest.mark.parametrize(
+        "spell",
+        [
+            str,
+            str.upper,
+            quote,
+            lambda value: quote(quote(value, safe=""), safe=""),
+            lambda value: json.dumps(value).replace("/", "\\/"),
+            lambda value: value.encode().hex().upper(),
+            lambda value: base64.b64encode(value.encode()).decode(),
+            lambda value: base64.b64encode(f"\0ann\0{value}".encode()).decode(),
+            lambda value: base64.b64encode(f"user:{value}".encode()).decode(),
+            lambda value: base64.urlsafe_b64encode(f"x{value}".encode()).decode(),
+            lambda value: f"cut off: {value[:12]}",
+        ],
+    )
+    def test_masks_a_value_however_it_is_spelled(self, spell: Callable[[str], str]) -> None:
+        value = "pa/é?w0rd-Zq8~K>>long"
+
+        masked = mask_text(f"It was: {spell(value)}", [value])
+
+        assert MASK in masked
+        assert not any(value[at : at + 6].lower() in masked.lower() for at in range(len(value) - 5))
+        assert len(masked) < len("It was: ") + len(MASK) + 16  # of what is around it in base64 a little may stay
+
+    def test_masks_both_halves_of_a_pair_that_is_given_in_base64(self) -> None:
+        pair = base64.b64encode(b"user-7f31aa:secret-91be02").decode()
+
+        assert mask_text("user-7f31aa has no secret-91be02", [pair]) == f"{MASK} has no {MASK}"
+
+    def test_leaves_a_word_with_which_a_password_begins(self) -> None:
+        assert mask_text("The password is wrong", ["password-9f1c27aa"]) == "The password is wrong"
+
+    def test_leaves_an_address_with_which_a_link_begins(self) -> None:
+        text = mask_text("https://v.example.com/take is down", ["https://v.example.com/take?launch=9f1c27aa"])
+
+        assert text == "https://v.example.com/take is down"
+
+    @pytest.mark.parametrize(
+        "text",
+        ["Conflict: /c/{}/", "GET /c/{} HTTP/1.1", "?q=https%3A%2F%2Fx.example%2Fc%2F{}", "https://v/proctor/{}"],
+    )
+    def test_masks_the_last_part_of_a_link_that_lets_its_holder_in(self, text: str) -> None:
+        token = "9C2rYk1LQfCqk3s-dYb3-wAAAfH3cWwQqLJx0lXkY4yU1Zo"
+
+        assert mask_text(text.format(token)) == text.format(MASK)
+
     def test_masks_the_longer_of_two_values_first(self) -> None:
         assert mask_text("abcdef", ["abcd", "abcdef"]) == MASK
+
+
+class TestMaskJson:
+    def test_masks_texts_and_secret_fields_and_changes_nothing_else(self) -> None:
+        value = {"Launch_Token": "abc", "words": ["it was top-secret-1"], "count": 4711, "none": None, "yes": True}
+
+        masked = mask_json(value, FIELDS, ["top-secret-1", "4711"])
+
+        assert masked == {"Launch_Token": MASK, "words": [f"it was {MASK}"], "count": 4711, "none": None, "yes": True}
+
+
+class TestWhatIsASecret:
+    def test_is_the_value_of_a_secret_header_without_its_scheme(self) -> None:
+        headers = {
+            "Authorization": "Basic abc=",
+            "token": "eyJ",
+            "Accept": "*/*",
+            "WWW-Authenticate": 'Basic realm="A"',
+        }
+
+        assert list(secrets_in_headers(headers)) == ["abc=", "eyJ"]
+
+    @pytest.mark.parametrize(
+        "body", [b'{"a": [{"launch_token": "abc", "b": "x"}], "pin": 4711}', b"launch_token=abc&a=b&pin=4711"]
+    )
+    def test_is_the_value_of_a_secret_field(self, body: bytes) -> None:
+        assert list(secrets_in_body(body, {"launch_token", "PIN"})) == ["abc", "4711"]
+
+    @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b"<launch_token>"])
+    def test_is_nothing_in_rubbish(self, body: bytes) -> None:
+        assert list(secrets_in_body(body, FIELDS)) == []
+
+    def test_is_what_of_a_link_lets_its_holder_in(self) -> None:
+        link = "https://v.example.com/candidates/start/9f1c27aa41d0?launch_token=aaaabbbbccccddddeeeeffff&page=2"
+
+        assert list(secrets_in_link(link)) == [link, "9f1c27aa41d0", "aaaabbbbccccddddeeeeffff"]
 
 
 class TestMaskingFilter:
