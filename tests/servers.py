@@ -31,7 +31,7 @@ def free_port() -> int:
         return port
 
 
-def _postgres_program(name: str) -> str:
+def postgres_program(name: str) -> str:
     found = shutil.which(name) or max(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default="")
     if not found:
         raise NotInstalled(f"PostgreSQL's {name} is not installed")
@@ -52,7 +52,7 @@ class Postgres:
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
     def create(self) -> None:
-        initdb = [_postgres_program("initdb"), "-D", str(self.folder), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        initdb = [postgres_program("initdb"), "-D", str(self.folder), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         initdb += ["--locale", "C.UTF-8", "--no-sync"]
         subprocess.run(_as_postgres(initdb), check=True, stdout=subprocess.DEVNULL)
 
@@ -68,7 +68,7 @@ class Postgres:
         self.start()
 
     def _control(self, *arguments: str) -> None:
-        command = [_postgres_program("pg_ctl"), "-D", str(self.folder), *arguments]
+        command = [postgres_program("pg_ctl"), "-D", str(self.folder), *arguments]
         subprocess.run(_as_postgres(command), check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
@@ -118,7 +118,7 @@ def _wait_for(port: int) -> None:
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """A fresh cluster. Raises NotInstalled."""
-    _postgres_program("initdb")
+    postgres_program("initdb")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o777)
         server = Postgres(Path(name))
