@@ -90,6 +90,7 @@ class MailServer:
     stored: list[Stored] = field(default_factory=list)
     steps: Counter[Step] = field(default_factory=Counter)
     deaths: int = 0
+    sign_in: tuple[str, str] = (USER, PASSWORD)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -321,7 +322,7 @@ class _Conversation:
     def _on_auth(self, rest: str) -> None:
         told = base64.b64decode(rest.split()[-1]).decode().split("\0")[1:]
         self.heard += [*told, rest]
-        if told != [USER, PASSWORD]:
+        if tuple(told) != self.server.sign_in:
             self._send(REFUSALS[Step.AUTH])
         else:
             self.is_signed_in = self._say(Step.AUTH, b"235 welcome\r\n")
