@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zoneinfo
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from proctoring.admin.base import dress, zone_field
 from proctoring.admin.parts import PartedForm
@@ -46,6 +48,7 @@ class ExamForm(PartedForm, ExamDetailsForm):
 
     account: ClassVar[Account | None] = None
     accounts: ClassVar[QuerySet[Account] | None] = None
+    refused: ClassVar[Mapping[str, str]] = {}  # what the vendor said when it refused the exam last, by field
 
     def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
         if data is not None and not self._holds_the_vendors_part(data):
@@ -62,6 +65,14 @@ class ExamForm(PartedForm, ExamDetailsForm):
         for name in TIMES:
             self.fields[name].help_text = "On the clock of the exam's time zone."
             dress(self.fields[name])
+        for name, words in self.refused.items():
+            self._say_at(name, words)
+
+    def _say_at(self, name: str, words: str) -> None:
+        """Shows the vendor's words with the field, above what it always says."""
+        if field := self.fields.get(name):
+            said = '<strong class="refused">{} refused this when it was sent last: {}</strong> {}'
+            field.help_text = format_html(said, self.vendor_title, words, field.help_text)
 
     def _holds_the_vendors_part(self, data: Any) -> bool:
         """False where the vendor's questions were not on the page: they are shown then, before anything is saved."""

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from proctoring import exams
+from proctoring import exams, refusals
 from proctoring.admin.accounts import VendorFilter
 from proctoring.admin.base import (
     DropdownFilter,
@@ -168,7 +168,8 @@ class ExamAdmin(TeamAdmin):
             return forms.modelform_factory(Exam, fields=[])
         form: Any = super().get_form(request, obj, change, **kwargs)
         if obj is not None:
-            return type(form.__name__, (form,), {"part_forms": _parts(obj.account)})
+            refused = refusals.notes_by_field(refusals.of_exam(obj))
+            return type(form.__name__, (form,), {"part_forms": _parts(obj.account), "refused": refused})
         account = self._account(request)
         own = {
             "account": account,
@@ -220,6 +221,8 @@ class ExamAdmin(TeamAdmin):
         may = self._may(request, Right.DELIVER, exam) and not exam.is_archived
         page = reverse("exam", args=[exam.pk])
         context = {"deliver_url": deliver_url(exam) if may else "", "exam_page": page, **(extra_context or {})}
+        if refusal := refusals.of_exam(exam):
+            context |= {"refusal": refusal, "vendor": registry.facts(exam.account.vendor)}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 

@@ -11,10 +11,10 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from proctoring import journal, policy, sessions
+from proctoring import journal, policy, refusals, sessions
 from proctoring.admin.base import (
     ChoicesDropdownFilter,
     DropdownFilter,
@@ -113,12 +113,15 @@ class ActionAdmin(ReadOnlyAdmin):
     )
     ordering = ("-created_at", "id")
     fieldsets = (
-        (None, {"fields": ("verb_words", "target", "account", "shown_state", "attention", "message")}),
+        (None, {"fields": ("verb_words", "target", "account", "shown_state", "attention", "message", "named")}),
         ("Who asked, and why", {"fields": ("by", "reason", "batch", "asked")}),
         ("Sending", {"fields": ("tries", "due", "sent", "call", "may_have_acted", "looked", "looks_absent", "id")}),
         ("What was sent", {"fields": ("shown_payload",)}),
     )
-    readonly_fields = ("verb_words", "target", "shown_state", "asked", "due", "sent", "looked", "shown_payload")
+    readonly_fields = (
+        *("verb_words", "target", "shown_state", "named", "asked", "due", "sent", "looked"),
+        "shown_payload",
+    )
 
     asked = time_column("created_at", "Asked")
     changed = time_column("changed_at", "Last change")
@@ -142,6 +145,14 @@ class ActionAdmin(ReadOnlyAdmin):
     @column("What was said", ordering="message")
     def said(self, obj: Action) -> str:
         return short(obj.message)
+
+    @column("Fields it is about")
+    def named(self, obj: Action) -> SafeString | str:
+        lines = [(item.url, item.label, item.words) for item in refusals.of_action(obj)]
+        linked = '<p><a class="underline text-primary-600 dark:text-primary-500" href="{}">{}</a>: {}</p>'
+        return format_html_join("", linked, [line for line in lines if line[0]]) + format_html_join(
+            "", "<p><code>{}</code>: {}</p>", [line[1:] for line in lines if not line[0]]
+        )
 
     @column("Payload")
     def shown_payload(self, obj: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 READ_TRIES = 3
 NO_CALL = UUID(int=0)
+MAX_FIELDS, MAX_NAME, MAX_WORDS = 100, 200, 500  # of what a refusal names
 
 
 def settle(claim: Claim, outcome: Outcome, verbs: Verbs) -> bool:
@@ -184,7 +185,7 @@ def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime
     elif isinstance(error, Rejected) and error.culprits and action.pk not in error.culprits:
         _need_attention(action, Attention.REFUSED, f"{_NOT_TO_BLAME} {error.message}", now)
     else:
-        _need_attention(action, *_attention(error), now)
+        _need_attention(action, *_attention(error), now, fields=error.fields if isinstance(error, Rejected) else None)
 
 
 _NOT_TO_BLAME = "The whole call was refused because of somebody else in it: try again without them."
@@ -219,8 +220,13 @@ def _become_unknown(action: Action, message: str, now: datetime) -> None:
     _move(action, ActionState.UNKNOWN, now, "action.unknown", message=message, may_have_acted=True)
 
 
-def _need_attention(action: Action, attention: Attention, message: str, now: datetime) -> None:
-    _move(action, ActionState.NEEDS_ATTENTION, now, "action.needs_attention", attention=attention, message=message)
+def _need_attention(
+    action: Action, attention: Attention, message: str, now: datetime, *, fields: Mapping[str, str] | None = None
+) -> None:
+    """`fields` are those that a refusal names, with its words; they stay until the next outcome."""
+    named = {name[:MAX_NAME]: words[:MAX_WORDS] for name, words in [*(fields or {}).items()][:MAX_FIELDS]}
+    values: dict[str, Any] = {"attention": attention, "message": message, "result": {"fields": named} if named else {}}
+    _move(action, ActionState.NEEDS_ATTENTION, now, "action.needs_attention", **values)
 
 
 def _wait(action: Action, error: Unavailable, now: datetime) -> None:

@@ -174,10 +174,12 @@ class VendorForm(forms.Form):
     """One vendor's form: `settings()` is what is stored of it, `initial_from` turns what is stored into initial values.
 
     SECTIONS names every visible field once, in the order of the page; SIDE_BY_SIDE the pairs that belong on one line.
+    OWN_NAMES are the vendor's names of what the exam (beside an ExamForm) or the candidate (beside a DeliveryForm) has itself.
     """
 
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = []
     SIDE_BY_SIDE: ClassVar[list[tuple[str, str]]] = []
+    OWN_NAMES: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,8 +208,13 @@ class VendorForm(forms.Form):
                 self.add_error(name, objection.message)
 
     def field_for(self, name: str) -> str:
-        """The field of this form that holds what the adapter calls `name`."""
+        """The field of this form that holds what the adapter, or the vendor, calls `name`."""
         return name
+
+    @classmethod
+    def own_names(cls, exam_settings: Mapping[str, Any]) -> Mapping[str, str]:
+        """OWN_NAMES, with those that an exam's settings add."""
+        return cls.OWN_NAMES
 
     def _kept_secrets(self) -> list[str]:
         return [

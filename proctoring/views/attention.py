@@ -18,7 +18,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from proctoring import attention, deliveries, ledger, policy
+from proctoring import attention, deliveries, ledger, policy, refusals
 from proctoring.attention import Button, LinkButton, LinkStep, Step
 from proctoring.forms.attention import MANY, ManyForm, PickForm, ReasonForm, found_form
 from proctoring.models import Account, Action, ActionState, Call, Candidate, Delivery, Exam, Session
@@ -91,6 +91,11 @@ class Stopped:
     @property
     def what(self) -> str:
         return words.verb(self.action.verb)
+
+    @property
+    def refused(self) -> Sequence[refusals.Named]:
+        """The fields that the refusal is about."""
+        return refusals.of_action(self.action)
 
     @property
     def exam(self) -> Exam | None:

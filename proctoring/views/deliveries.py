@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from proctoring import attention, deliveries, glance, invitations, journal, ledger, links
+from proctoring import attention, deliveries, glance, invitations, journal, ledger, links, refusals
 from proctoring.attention import Button
 from proctoring.forms.attention import ReasonForm
 from proctoring.forms.invitations import TokenForm
@@ -256,12 +256,14 @@ def _opened(shown: Shown, action: Action | None) -> dict[str, Any]:
     if action is None:
         return {"action": None}
     stopped = action.state in STOPPED
+    action.delivery = shown.row  # with its exam, which is read already
     return {
         "action": action,
         "badge": words.badge(action),
         "what": NOUNS.get(action.verb, words.verb(action.verb)),
         "buttons": attention.buttons(action, shown.request.user),
         "explanation": words.explanation(action) if stopped else "",
+        "refused": refusals.of_action(action) if stopped else [],
     }
 
 

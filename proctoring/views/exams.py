@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_POST
 
-from proctoring import exams, planning, values
+from proctoring import exams, planning, refusals, values
 from proctoring.forms.attention import ReasonForm
 from proctoring.models import OPEN_STATES, SESSION_STATES, Action, ActionState, DeliveryState, Exam, Session
 from proctoring.policy import Right
@@ -180,6 +180,8 @@ def _sending(request: ConsoleRequest, row: Exam) -> dict[str, Any]:
         "buttons": session_words.buttons(opened, request.user) if opened else [],
         "checks": checks,
         "is_comparable": would_send is not None,
+        "refusal": None if opened and opened.state not in refusals.STILL_REFUSED else refusals.of_exam(row),
+        "objected": refusals.of_objections(row, preview.objections),
         "changed": [check for check in checks if check.has_changed],
         "differing": [check for check in checks if check.badge is VERDICTS[FieldVerdict.DIFFERS]],
         "checked_at": last.changed_at if last else None,

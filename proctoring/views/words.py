@@ -58,7 +58,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
     Attention.REFUSED: (
         "Refused by the vendor",
-        "The vendor understood and said no: nothing was created. Put right what it names, then try again.",
+        "The vendor understood and said no: nothing was created. Once it is put right there, try again. "
+        "Trying again sends the same values: what you put right here needs cancelling this and asking anew.",
     ),
     Attention.EXHAUSTED: (
         "The vendor could not be reached",

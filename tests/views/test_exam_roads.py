@@ -18,6 +18,8 @@ from proctoring.sandbox.server import Sandbox
 from proctoring.vendors import registry
 from proctoring.verbs import VERBS
 from tests import factories
+from tests.answering import answering
+from tests.commands.console import say
 from tests.vendors.pages import posted
 
 VENDOR = "proctorexam"
@@ -25,7 +27,7 @@ VENDOR = "proctorexam"
 
 @dataclass
 class Road:
-    """One exam at the sandbox, and a coordinator who edits it, sends it and reads its page."""
+    """One exam at the sandbox, and a lead who edits it, sends it and reads its page."""
 
     sandbox: Sandbox
     exam: Exam
@@ -50,6 +52,10 @@ class Road:
         newest: Action = Action.objects.order_by("-created_at")[0]
         return newest
 
+    def cancel(self, action: Action) -> None:
+        url = reverse("attention_step", args=[action.pk, "cancel"])
+        assert self.client.post(url, {"reason": "To put it right"}).status_code == 302
+
     def drain(self) -> None:
         ledger.drain(self.exam.account_id, VERBS, worker="test", should_stop=lambda: False, seconds=10.0)
 
@@ -72,7 +78,7 @@ def road(transactional_db: None, settings: LazySettings) -> Iterator[Road]:
     settings.CALL_DEADLINE_SECONDS = 20.0
     demo, team = registry.demo(VENDOR), factories.make_team()
     client = Client()
-    client.force_login(factories.make_user(role=Role.COORDINATOR, team=team))
+    client.force_login(factories.make_user(role=Role.LEAD, team=team))
     with Sandbox.running({VENDOR: 0}) as sandbox:
         account = Account(
             team=team, name="Ours", vendor=VENDOR, base_url=sandbox.url(VENDOR), settings=dict(demo.SETTINGS)
@@ -148,3 +154,98 @@ class TestRemoving:
         assert "Removed here" not in before
         assert action.message == ""
         assert {**road.there(), "updated_at": "", "name": ""} == {**untouched, "updated_at": "", "name": ""}
+
+
+TOO_LONG = "9" * 20  # an institute's id as the form takes it, and the simulator does not
+
+
+class TestRefused:
+    def test_shows_the_vendors_words_at_the_field_until_the_exam_is_sent_again(self, road: Road) -> None:
+        road.edit(**{"settings-institute_id": TOO_LONG})
+        action = road.send()
+
+        page, form = road.page(), road.form()
+
+        assert (action.state, action.attention) == (ActionState.NEEDS_ATTENTION, "refused")
+        assert action.result == {"fields": {"institute_id": "Must be a number."}}
+        url = reverse("admin:proctoring_exam_change", args=[road.exam.pk])
+        assert f'<a href="{url}#id_settings-institute_id">Institute id</a>: Must be a number.' in page
+        assert "trying again would send the same values" in page
+        assert "ProctorExam refused this when it was sent last: Must be a number." in str(
+            form.fields["settings-institute_id"].help_text
+        )
+        assert 'id="id_settings-institute_id"' in road.edit_page()
+
+        road.cancel(action)
+        road.edit(**{"settings-institute_id": ""})
+        assert "What ProctorExam refused" in road.page()
+        assert "Must be a number." in road.edit_page()
+
+        assert road.send().state == ActionState.DONE
+        assert "What ProctorExam refused" not in road.page()
+        assert "Must be a number." not in road.edit_page()
+
+    def test_shows_the_words_while_the_form_is_mended_and_saves_all_the_same(self, road: Road) -> None:
+        road.edit(**{"settings-institute_id": TOO_LONG})
+        road.send()
+
+        data = posted(road.form(), title="", **{"settings-institute_id": "7"})
+        url = reverse("admin:proctoring_exam_change", args=[road.exam.pk])
+        refused = road.client.post(url, {name: data.getlist(name) for name in data})
+
+        assert refused.status_code == 200
+        assert "refused this when it was sent last: Must be a number." in refused.content.decode()
+        road.edit(**{"settings-institute_id": "7"})
+        assert road.exam.settings["institute_id"] == 7
+
+    def test_says_no_more_once_it_is_tried_again(self, road: Road) -> None:
+        road.edit(**{"settings-institute_id": TOO_LONG})
+        action = road.send()
+
+        road.client.post(reverse("attention_step", args=[action.pk, "retry"]), {"reason": "Once more"})
+
+        assert "Must be a number." not in road.edit_page()
+        assert "What ProctorExam refused" not in road.page()
+
+    def test_puts_each_field_at_its_place_and_shows_unknown_ones_as_they_are(self, road: Road) -> None:
+        said = {
+            "exam[restrictions]": ["are too long"],
+            "start_time": ["lies in the past"],
+            "name": ["has <b>markup</b>"],
+            "stars": ["must be <5>"],
+        }
+        with answering(422, {"errors": said}) as vendor:
+            Account.objects.update(base_url=vendor.url)
+            road.send()
+        page, form, edit_page = road.page(), road.form(), road.edit_page()
+
+        url = reverse("admin:proctoring_exam_change", args=[road.exam.pk])
+        assert f'<a href="{url}#id_settings-restrictions">Instructions</a>: are too long' in page
+        assert f'<a href="{url}#id_starts_at">Window opens</a>: lies in the past' in page
+        assert '<code class="break">stars</code>: must be &lt;5&gt;' in page
+        assert '<code class="break">stars</code>: must be &lt;5&gt;' in edit_page
+        assert "<b>markup</b>" not in page + edit_page
+        assert {name for name, field in form.fields.items() if "refused this" in str(field.help_text)} == {
+            "settings-restrictions",
+            "starts_at",
+            "title",
+        }
+
+    def test_is_printed_by_the_command_with_what_was_to_be_known_before(
+        self, road: Road, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        road.edit(**{"settings-exam_language": "", "settings-institute_id": TOO_LONG})
+
+        said = say("exam", "send", str(road.exam.pk), "--wait")
+
+        assert "Removed here, and so removed at ProctorExam: the languages." in capsys.readouterr().err
+        assert "Institute id: Must be a number." in said.out
+        assert "It is not done." in str(said.error)
+
+    def test_is_shown_to_who_may_only_look(self, road: Road) -> None:
+        road.edit(**{"settings-institute_id": TOO_LONG})
+        road.send()
+        road.client.force_login(factories.make_user(role=Role.VIEWER, team=road.exam.team))
+
+        assert "Must be a number." in road.page()
+        assert road.client.get(reverse("admin:proctoring_exam_change", args=[road.exam.pk])).status_code == 200

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from proctoring import exams, waiting
+from proctoring import exams, refusals, waiting
 from proctoring.forms.exam import ExamDetailsForm
 from proctoring.management.console import (
     ConsoleCommand,
@@ -86,7 +86,7 @@ class Command(ConsoleCommand):
         self._say_sent(exam, action, options)
 
     def _say_sent(self, exam: Exam, action: Action, options: dict[str, Any]) -> None:
-        checks = action.result.get("checks", [])
+        checks, refused = action.result.get("checks", []), refusals.of_action(action)
         if options["format"] == "json":
             self.print_json(
                 {
@@ -95,6 +95,7 @@ class Command(ConsoleCommand):
                     "state": action.state,
                     "message": action.message,
                     "checks": checks,
+                    "refused": {item.name: item.words for item in refused},
                 }
             )
         else:
@@ -102,6 +103,8 @@ class Command(ConsoleCommand):
             self.stdout.write(
                 f"The vendor's reference is {exam.ref}." if exam.ref else "It has no vendor's reference yet."
             )
+            for item in refused:
+                self.stdout.write(f"{item.label}: {item.words}")
             self.print_table(
                 ["field", "sent", "vendor's reply"], [[c["name"], c["sent"], c["verdict"]] for c in checks]
             )

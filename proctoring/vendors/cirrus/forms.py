@@ -20,12 +20,17 @@ from proctoring.vendors.base import (
     Person,
 )
 from proctoring.vendors.cirrus.adapter import (
+    ASSESSMENT,
     ATTEMPT_EXT_ID,
     AUTHORIZATION,
+    CANDIDATE_EXT_ID,
     DEFAULT,
     EXTERNAL_ATTEMPTS,
     MAX_ASSESSMENT_EXTRA,
     OPTION_TEXTS,
+    PERSON_TEXTS,
+    PROCTOR_UIDS,
+    SCHEDULE_FLAGS,
     SCHEDULE_TEXTS,
     CirrusAdapter,
 )
@@ -43,6 +48,12 @@ from proctoring.vendors.formfields import (
 LIMITS: Final = {text.key: text.limit for text in (*SCHEDULE_TEXTS, *OPTION_TEXTS, ATTEMPT_EXT_ID)}
 NAMES_IN_FORM: Final = {"title": "schedule_title"}  # an exam has a title of its own, on the same page
 NAMES_IN_SETTINGS: Final = {ours: theirs for theirs, ours in NAMES_IN_FORM.items()}
+
+# By the names of the page, which an installation may write in another case.
+WIRE_NAMES: Final = {
+    **{text.wire.casefold(): text.key for text in (*SCHEDULE_TEXTS, *OPTION_TEXTS, ATTEMPT_EXT_ID, PROCTOR_UIDS)},
+    **{wire.casefold(): key for key, wire in SCHEDULE_FLAGS.items()},
+}
 
 WORKFLOWS = [
     (DEFAULT, "One schedule for these candidates (DEFAULT)"),
@@ -144,6 +155,7 @@ class AccountForm(VendorForm):
 
 
 class ExamForm(VendorForm):
+    OWN_NAMES = {ASSESSMENT.wire: ASSESSMENT.key, "StartDateTime": "starts_at", "EndDateTime": "ends_at"}
     SECTIONS = [
         ("Schedule", ["schedule_title", "workflow", "owner"]),
         ("The candidates' group", ["group_ext_id", "group_name"]),
@@ -212,7 +224,8 @@ class ExamForm(VendorForm):
         return _settings_of(self.cleaned_data)
 
     def field_for(self, name: str) -> str:
-        return NAMES_IN_FORM.get(name, name)
+        key = WIRE_NAMES.get(name.casefold(), name)
+        return NAMES_IN_FORM.get(key, key)
 
     def clean_workflow(self) -> str:
         return self.cleaned_data["workflow"] or DEFAULT
@@ -230,6 +243,11 @@ def _settings_of(data: Mapping[str, Any]) -> dict[str, Any]:
 class DeliveryForm(VendorForm):
     """The candidate's fields that no roster holds: the same for every candidate of one press."""
 
+    OWN_NAMES = {
+        **{text.wire: text.key for text in (*PERSON_TEXTS, CANDIDATE_EXT_ID)},
+        "SpecialNeeds": "special_needs",
+        "ReasonableAdjustmentPercentage": "extra_time_percent",
+    }
     SECTIONS = [
         ("Where the candidates belong", ["company", "comp_id", "voucher_id"]),
         ("Address", ["address_line1", "address_line2", "postal_code", "city", "state", "country_code"]),
@@ -265,6 +283,9 @@ class DeliveryForm(VendorForm):
         "Sent with the workflow EXTERNAL_ATTEMPTS only, and never used twice. Empty: a new one is made for each "
         f"candidate. {ONE_CANDIDATE}",
     )
+
+    def field_for(self, name: str) -> str:
+        return WIRE_NAMES.get(name.casefold(), name)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()

@@ -106,6 +106,7 @@ class ExamForm(VendorForm):
         ("Instructions for the reviewer", ["restrictions"]),
     ]
     SIDE_BY_SIDE = list(ALLOWED_DETAILS.items())
+    OWN_NAMES = {"id": "ref", "name": "title", "start_time": "starts_at", "end_time": "ends_at"}
 
     type = forms.ChoiceField(label="Type", required=False, choices=TYPE_LABELS)
     student_experience = _switch(

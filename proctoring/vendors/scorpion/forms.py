@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ DEFAULT_EXAMINEE_INFO = [
     {"key": "Last Name", "source": "last_name", "is_required": True},
     {"key": "Email", "source": "email", "is_required": True},
 ]
+NAMED_WHOLE = {"full_name": "last_name"}  # a candidate has no field of the whole name
 OUR_META_KEY = "proctoring_reference"
 
 
@@ -86,6 +88,7 @@ class AccountForm(VendorForm):
 
 class ExamForm(VendorForm):
     SECTIONS = [("Who the candidate is", ["examinee_info", "external_id"]), ("The delivery", ["form_id", "meta"])]
+    OWN_NAMES = {"exam": "ref"}
 
     examinee_info = RowsField(
         label="Examinee info",
@@ -133,11 +136,18 @@ class ExamForm(VendorForm):
 
 class DeliveryForm(VendorForm):
     SECTIONS = [("These deliveries", ["form_id", "meta"])]
+    OWN_NAMES = {"accommodations": "extra_time_percent"}
 
     form_id = UuidTextField(
         label="Form", required=False, help_text="Forces this form for these deliveries, a retake too."
     )
     meta = PairsField(label="Meta", required=False, help_text="Free keys and values kept with these deliveries.")
+
+    @classmethod
+    def own_names(cls, exam_settings: Mapping[str, Any]) -> Mapping[str, str]:
+        """The project's own names of what is sent of a candidate, too."""
+        rows: list[dict[str, Any]] = exam_settings.get("examinee_info") or DEFAULT_EXAMINEE_INFO
+        return {**cls.OWN_NAMES, **{row["key"]: NAMED_WHOLE.get(row["source"], row["source"]) for row in rows}}
 
     def clean_meta(self) -> dict[str, str]:
         return _without_our_key(self.cleaned_data["meta"])

@@ -148,6 +148,11 @@ class ExamForm(VendorForm):
         ),
     ]
     SIDE_BY_SIDE = [(f"permitted{item}", f"permitted{item}Information") for item in PERMITTED_ITEMS]
+    OWN_NAMES = {
+        "configuration.examOpenDate": "starts_at",
+        "configuration.examCloseDate": "ends_at",
+        "configuration.duration": "duration_minutes",
+    }
 
     courseSid = forms.CharField(
         label="Course SID",
@@ -276,7 +281,8 @@ class ExamForm(VendorForm):
         return CONFIGURATION if is_carried_along else inner
 
     def _has_other_proctor_types(self) -> bool:
-        return OTHER_PROCTOR_TYPES in self.errors or bool(self.cleaned_data.get(OTHER_PROCTOR_TYPES))
+        given = self.cleaned_data if self.is_bound else self.initial
+        return OTHER_PROCTOR_TYPES in self.errors or bool(given.get(OTHER_PROCTOR_TYPES))
 
     def clean_instructorAsProctor(self) -> list[dict[str, Any]]:
         return [_row(number, row) for number, row in enumerate(self.cleaned_data["instructorAsProctor"], start=1)]
