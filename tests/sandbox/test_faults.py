@@ -154,7 +154,7 @@ class TestKinds:
         assert add(sandbox).status_code == 201
 
     def test_refuses_connections_for_its_seconds(self, sandbox: Sandbox) -> None:
-        sandbox.fault("counter", "refused", seconds=0.1)
+        sandbox.fault("counter", "refused", seconds=1.0)  # long enough for a busy machine to be refused in
 
         with pytest.raises(requests.ConnectionError):
             add(sandbox)

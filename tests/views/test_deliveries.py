@@ -87,7 +87,7 @@ class TestPage:
             assert words in page
 
     def test_says_where_the_vendor_reports_nothing(self, office: Office) -> None:
-        exam = factories.make_exam(factories.make_account(office.team, vendor="proctorexam"))
+        exam = factories.make_exam(factories.make_account(office.team, vendor="cirrus"))
         made = factories.make_delivery(exam, factories.make_candidate(office.team), state=DeliveryState.CREATED)
 
         assert "not reported by this vendor" in show(office.as_("viewer"), made)

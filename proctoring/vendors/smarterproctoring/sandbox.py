@@ -81,7 +81,9 @@ class SmarterProctoringSimulator(Simulator):
         self.store.put("courses", sid, course)
 
     def _install(self) -> Document:
-        return self.store.all("installs")[0]
+        """The one install there is; a state that was kept before `token_ends` had a flag in its place."""
+        install = self.store.all("installs")[0]
+        return {"token_ends": 0 if install.get("is_token_expired") else DEMO_TOKEN_ENDS, **install}
 
     def _change_install(self, **fields: Any) -> None:
         self.store.put("installs", self.DEMO_INSTALL, {**self._install(), **fields})
@@ -120,7 +122,8 @@ class SmarterProctoringSimulator(Simulator):
         course = self.store.get("courses", course_sid)
         if course is None:
             raise self.problem(404, "There is no course with this courseSid.")
-        return course
+        kept_before = {"applicationInstallSid": self.DEMO_INSTALL, "instructorName": course.get("instructor_name", "")}
+        return {**kept_before, **course}
 
     def _check(self, request: Request) -> Reply:
         """Of the reply nothing is known."""

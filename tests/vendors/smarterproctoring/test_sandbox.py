@@ -923,3 +923,19 @@ class TestRestart:
             client.headers["token"] = token
             assert sandbox.state("smarterproctoring") == before
             assert client.get(f"courses/{COURSE}/exams/{made['sid']}").json() == made
+
+
+class TestAStateThatAnEarlierSandboxKept:
+    """`make run` goes on with what it finds, after an upgrade too."""
+
+    def test_is_read(self, client: Client) -> None:
+        store = client.sandbox.vendors["smarterproctoring"].simulator.store
+        install = {"sid": INSTALL, "token": TOKEN, "is_token_expired": False}
+        switches = {"configuration_shape": "text", "follows_older_specification": False}
+        store.put("installs", INSTALL, {**install, **switches})
+        course = {"sid": COURSE, "title": "Biology 101", "instructor_name": "Kim", "install_sid": INSTALL}
+        store.put("courses", COURSE, course)
+
+        made = client.created(sample())
+
+        assert (made["courseName"], made["instructorName"]) == ("Biology 101", "Kim")
