@@ -314,7 +314,12 @@ LOGGING = {
     "loggers": {
         "proctoring": {"level": env.str("LOG_LEVEL", default="INFO")},
         "celery": {"level": "WARNING"},
-        "django.server": {"level": "INFO"},
+        # Without Django's own handlers, which write what they are given as it is. What holds an address is masked at
+        # its source, for whatever handler is added.
+        "django": {"handlers": [], "level": env.str("LOG_LEVEL", default="WARNING")},
+        "django.request": {"filters": ["mask"]},
+        "django.security": {"filters": ["mask"]},
+        "django.server": {"level": "INFO", "filters": ["mask"], "handlers": ["console"], "propagate": False},
     },
 }
 

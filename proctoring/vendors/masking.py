@@ -51,8 +51,12 @@ CREDENTIAL = re.compile(
     rf"(?<![\w-])(Basic|Bearer|EAPI)((?:\s|%20|\+)+)(?!(?:{PROSE})\b)[^\s\"'<>,;\\&]{{4,}}", re.IGNORECASE
 )
 
-# The candidate's own link, and a proctor's at the vendor: who has the last part of the path needs nothing else.
-LINK = re.compile(r"((?:/|%2F|%252F)(?:c|proctor)(?:/|%2F|%252F))[\w%=.~+-]{20,}", re.IGNORECASE)
+# The candidate's own link, whatever a mail program made of it, and a proctor's at the vendor: who has the last part of
+# the path needs nothing else.
+SLASH = r"(?:\\?/|%2F|%252F)"
+LINK = re.compile(
+    rf"({SLASH}c{SLASH})[^\s\"'<>?&#\\,;)]{{20,}}|({SLASH}proctor{SLASH})[\w%=.~+-]{{20,}}", re.IGNORECASE
+)
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -176,7 +180,7 @@ def mask_json(value: JSON, fields: Iterable[str] = (), values: Iterable[str] = (
 
 
 def _mask_by_look(text: str, names: frozenset[str]) -> str:
-    masked = LINK.sub(rf"\1{MASK}", CREDENTIAL.sub(rf"\1\2{MASK}", text))
+    masked = LINK.sub(rf"\1\2{MASK}", CREDENTIAL.sub(rf"\1\2{MASK}", text))
     if _any_name(names).search(masked):
         for pattern in _patterns(names):
             masked = pattern.sub(rf"\1{MASK}", masked)
