@@ -18,6 +18,7 @@ from proctoring.vendors.base import Adapter, DeliveryOrder, HttpRequest, HttpRes
 DETAILS = ("first_name", "last_name", "email", "phone", "external_id", "time_zone", "language")
 ACCOMMODATION = ("special_needs", "extra_time_percent")
 CHUNK = 500
+SAME_AS = "The same candidate as line"
 
 
 class Standing(StrEnum):
@@ -191,7 +192,7 @@ def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
     seen: dict[UUID, int | None] = {}
     for row in rows:
         if row.person.reference in seen and row.standing is Standing.READY:
-            sentence = f"The same candidate as line {seen[row.person.reference]}."
+            sentence = f"{SAME_AS} {seen[row.person.reference]}."
             yield replace(row, standing=Standing.REFUSED, sentences=(sentence,))
             continue
         seen.setdefault(row.person.reference, row.line)

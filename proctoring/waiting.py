@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
@@ -24,20 +25,25 @@ def work_until_settled(actions: QuerySet[Action], *, seconds: float) -> bool:
     Stops early where nothing can move: the account is paused and nobody gave it new credentials.
     """
     accounts = list(Account.objects.filter(actions__in=actions).distinct())
+    drains = [account.pk for account in accounts for _ in range(drains_for(account.calls_at_once))]
+    return work_until(lambda: _is_settled(actions), drains=drains, seconds=seconds)
+
+
+def work_until(is_over: Callable[[], bool], *, drains: Sequence[int], seconds: float) -> bool:
+    """Drains accounts, a thread for each id in `drains`, until it is over, by whomever. False where it is not in time."""
     stop = threading.Event()
     ends = time.monotonic() + seconds
-    drains = [account.pk for account in accounts for _ in range(drains_for(account.calls_at_once))]
     with ThreadPoolExecutor(max_workers=max(1, len(drains)), thread_name_prefix="wait") as pool:
         workers = [pool.submit(_work, account_id, stop) for account_id in drains]
         try:
-            while time.monotonic() < ends and not _is_settled(actions):
+            while time.monotonic() < ends and not is_over():
                 ledger.sweep()
                 time.sleep(LOOK_SECONDS)
         finally:
             stop.set()
         for worker in workers:
             worker.result()
-    return _is_settled(actions)
+    return is_over()
 
 
 def _is_settled(actions: QuerySet[Action]) -> bool:

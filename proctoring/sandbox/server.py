@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import signal
 import socket
 import socketserver
+import sqlite3
 import sys
 import threading
 import time
@@ -21,6 +23,8 @@ from proctoring.sandbox.exchange import Exchange, Incoming
 from proctoring.sandbox.faults import REFUSED, Fault, FaultPlan
 from proctoring.sandbox.simulator import Clock, Document, Problem, Reply, Simulator, Store, utc_now
 from proctoring.sandbox.traffic import Traffic
+
+log = logging.getLogger(__name__)
 
 CONTROL_PORT = 8100
 GRACE_SECONDS = 5.0  # how long requests under way may take once the sandbox stops
@@ -297,7 +301,15 @@ class Sandbox:
         if self._folder is None:
             return Store()
         self._folder.mkdir(parents=True, exist_ok=True)
-        return Store(self._folder / f"{vendor}.sqlite3")
+        path = self._folder / f"{vendor}.sqlite3"
+        try:
+            return Store(path)
+        except (sqlite3.Error, ValueError) as error:
+            if not _is_broken(path, error):
+                raise
+            log.warning("%s cannot be read (%s) and was set aside as *.broken: the simulator starts anew.", path, error)
+            _set_aside(path)
+            return Store(path)
 
     def address(self, number: int) -> str:
         host = "127.0.0.1" if self.host in ("", "0.0.0.0") else self.host  # noqa: S104
@@ -352,6 +364,21 @@ class Sandbox:
             signal.signal(number, lambda *_: asked.set())
         asked.wait()
         self.stop()
+
+
+BROKEN = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}
+
+
+def _is_broken(path: Path, error: sqlite3.Error | ValueError) -> bool:
+    """Whether the file itself is at fault: a full disk or another process that holds it are not."""
+    return path.is_dir() or not isinstance(error, sqlite3.Error) or error.sqlite_errorcode & 0xFF in BROKEN
+
+
+def _set_aside(path: Path) -> None:
+    at = f"{time.time():.0f}.broken"
+    for part in (path, *(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))):
+        if part.exists():
+            part.replace(part.with_name(f"{part.name}.{at}"))
 
 
 def load(vendor: str) -> type[Simulator]:

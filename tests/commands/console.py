@@ -19,10 +19,15 @@ TABLES = (Account, Action, Batch, Candidate, Delivery, Exam, JournalEntry)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`error` is the sentence on standard error of a command that ended with exit code 1; None where it ended well."""
+    """`error` is the sentence on standard error of a command that ended badly; None where it ended well.
+
+    `notes` is what it said there on the way.
+    """
 
     out: str
     error: str | None
+    notes: str = ""
+    code: int = 0
 
     @property
     def json(self) -> Any:
@@ -31,12 +36,12 @@ class Said:
 
 def say(name: str, *arguments: object) -> Said:
     """Runs the command in this process."""
-    out = io.StringIO()
+    out, notes = io.StringIO(), io.StringIO()
     try:
-        call_command(name, *map(str, arguments), stdout=out)
+        call_command(name, *map(str, arguments), stdout=out, stderr=notes)
     except CommandError as error:
-        return Said(out.getvalue(), str(error))
-    return Said(out.getvalue(), None)
+        return Said(out.getvalue(), str(error), notes.getvalue(), error.returncode)
+    return Said(out.getvalue(), None, notes.getvalue())
 
 
 def well(name: str, *arguments: object) -> Said:

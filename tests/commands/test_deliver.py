@@ -76,16 +76,43 @@ class TestABadRoster:
             ('Ann,"Lee,x@example.org,', "line 3"),
         ],
     )
-    def test_is_refused_with_line_and_field_and_nothing_is_saved(
+    def test_is_refused_where_it_is_to_be_strict_with_line_and_field_and_nothing_is_saved(
         self, exam: Exam, roster: Roster, line: str, words: str
     ) -> None:
         before = rows()
 
-        said = say("deliver", "Widgets", roster(ann(), line))
+        said = say("deliver", "Widgets", roster(ann(), line), "--strict")
 
         assert words in (said.error or "")
-        assert "Nothing was delivered" in (said.error or "") or "quotation mark" in (said.error or "")
-        assert said.out == ""
+        assert "Nothing was delivered" in (said.error or "")
+        assert rows() == before
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("Ann,Lee,ann.example.org,", "line 3, email: “ann.example.org” is not an e-mail address."),
+            ("Ann,Lee,x@example.org,12", "line 3, phone: “12” is too short"),
+            ("Bo,Ek,ANN1@example.org,", "line 3, email: “ann1@example.org” is already on line 2."),
+            ("Ann,Lee,x@example.org,,,,,,,,more", "line 3, There are 11 values and 9 columns."),
+        ],
+    )
+    def test_line_is_named_with_its_field_and_does_not_stop_the_others(
+        self, exam: Exam, roster: Roster, line: str, words: str
+    ) -> None:
+        said = say("deliver", "Widgets", roster(ann(), line, ann(4)), "--format", "json")
+
+        assert words in (said.error or "")
+        assert "1 of 3 gets no delivery; each line says why." in (said.error or "")
+        assert [(row["line"], row["state"]) for row in said.json] == [(2, "queued"), (3, "refused"), (4, "queued")]
+        assert sorted(Candidate.objects.values_list("email", flat=True)) == ["ann1@example.org", "ann4@example.org"]
+
+    def test_that_is_strict_stops_for_whoever_would_get_none(self, exam: Exam, roster: Roster) -> None:
+        before = rows()
+
+        said = say("deliver", "Widgets", roster(ann(), ann(2, ",,,,,25")), "--strict", "--format", "json")
+
+        assert said.error == "Nothing was delivered. Correct the roster first."
+        assert [row["state"] for row in said.json] == ["ready", "asks"]
         assert rows() == before
 
     @pytest.mark.parametrize(
@@ -122,7 +149,7 @@ class TestABadRoster:
         lines = [f"Ann,Lee {n},{'' if n % 100 == 7 else f'ann{n}@example.org'},,C-{n}" for n in range(5000)]
         before, started = rows(), time.monotonic()
 
-        said = say("deliver", "Widgets", roster(*lines))
+        said = say("deliver", "Widgets", roster(*lines), "--strict")
 
         faults = (said.error or "").splitlines()[:-1]
         assert len(faults) == 50
@@ -200,7 +227,7 @@ class TestADryRun:
 
         said = well("deliver", "Widgets", roster(ann(1), ann(2), ann(3, ",,,,,25")), "--dry-run", "--format", "json")
 
-        assert [(row["line"], row["state"]) for row in said.json] == [(2, "ready"), (3, "refused"), (4, "asks")]
+        assert [(row["line"], row["state"]) for row in said.json] == [(2, "ready"), (3, "unchanged"), (4, "asks")]
         assert all(set(row) == ROW for row in said.json)
         assert "Has a delivery for this exam already" in said.json[1]["message"]
         assert "--arranged" in said.json[2]["message"]
@@ -223,27 +250,77 @@ class TestWithoutWaiting:
         assert set(Action.objects.values_list("state", "reason")) == {("queued", "Spring")}
 
     def test_prints_json_and_ends_badly_where_somebody_gets_none(self, exam: Exam, roster: Roster) -> None:
-        factories.make_delivery(exam, factories.make_candidate(exam.team, email="ann1@example.org"))
+        said = say("deliver", "Widgets", roster(ann(1, ",,,,,25"), ann(2)), "--format", "json")
 
-        said = say("deliver", "Widgets", roster(ann(1), ann(2)), "--format", "json")
-
-        assert said.error == "1 of 2 get no delivery; each line says why."
+        assert said.error == "1 of 2 gets no delivery; each line says why."
         assert [(row["line"], row["state"], bool(row["delivery"])) for row in said.json] == [
-            (2, "refused", False),
+            (2, "asks", False),
             (3, "queued", True),
         ]
         assert all(set(row) == ROW for row in said.json)
 
-    def test_a_second_run_refuses_everyone_and_asks_for_nothing(self, exam: Exam, roster: Roster) -> None:
+    def test_a_second_run_ends_well_changes_nothing_and_asks_for_nothing(self, exam: Exam, roster: Roster) -> None:
         path = roster(ann(1), ann(2))
         well("deliver", "Widgets", path)
-        before = rows() | {"Batch": 0}
+        before = rows()
 
-        said = say("deliver", "Widgets", path, "--format", "json")
+        said = well("deliver", "Widgets", path, "--format", "json")
+        as_text = well("deliver", "Widgets", path)
 
-        assert said.error == "None of these candidates can get a delivery now."
-        assert [row["state"] for row in said.json] == ["refused", "refused"]
-        assert rows() | {"Batch": 0} == before
+        assert [(row["state"], bool(row["delivery"])) for row in said.json] == [("unchanged", True)] * 2
+        assert "line 2: Ann Lee 1 <ann1@example.org>: unchanged" in as_text.out
+        assert "It is waiting." in as_text.out
+        assert "Nothing new was asked for." in as_text.out
+        assert rows() == before
+
+    def test_says_which_details_of_somebody_who_has_a_delivery_were_left_alone(
+        self, exam: Exam, roster: Roster
+    ) -> None:
+        well("deliver", "Widgets", roster(ann()))
+
+        said = well("deliver", "Widgets", roster("Anne,Lee 1,ann1@example.org,"), "--format", "json")
+
+        assert "What the roster says anew was left alone: first_name." in said.json[0]["message"]
+        assert Candidate.objects.get().first_name == "Ann"
+
+    def test_a_second_run_ends_well_after_the_window_has_closed(self, exam: Exam, roster: Roster) -> None:
+        well("deliver", "Widgets", roster(ann()))
+        Exam.objects.update(starts_at=None, ends_at=now() - timedelta(days=1))
+
+        said = well("deliver", "Widgets", roster(ann()), "--format", "json")
+
+        assert [row["state"] for row in said.json] == ["unchanged"]
+
+    def test_a_second_run_says_what_of_the_first_waits_for_a_person(self, exam: Exam, roster: Roster) -> None:
+        well("deliver", "Widgets", roster(ann(1), ann(2)))
+        Action.objects.filter(delivery__candidate__email="ann1@example.org").update(state="unknown", message="Lost.")
+
+        said = say("deliver", "Widgets", roster(ann(1), ann(2)), "--format", "json")
+
+        assert said.error == "1 of 2 is not done. The page “Needs attention” says what to do."
+        assert [row["state"] for row in said.json] == ["unknown", "unchanged"]
+        assert said.json[0]["message"].endswith("Lost.")
+
+    @pytest.mark.parametrize(
+        ("again", "line"),
+        [
+            (ann(1, ",E-1"), 2),
+            ("Ann,Lee 1,ANN1@example.org,,E-1", 2),
+            ("Ann,Lee 1,other@example.org,,KNOWN", 3),
+        ],
+    )
+    def test_a_person_who_stands_there_twice_is_taken_once_and_said(
+        self, exam: Exam, roster: Roster, again: str, line: int
+    ) -> None:
+        factories.make_candidate(exam.team, email="known@example.org", external_id="KNOWN")
+
+        said = well(
+            *("deliver", "Widgets", roster(ann(1, ",E-1"), "K,Nown,known@example.org,", again), "--format", "json")
+        )
+
+        assert [(row["line"], row["state"]) for row in said.json] == [(2, "queued"), (3, "queued"), (4, "duplicate")]
+        assert said.json[2]["message"] == f"The same candidate as line {line}. Taken once."
+        assert Delivery.objects.count() == 2
 
     def test_an_accommodation_is_refused_until_it_is_said_to_be_arranged(self, exam: Exam, roster: Roster) -> None:
         path = roster(ann(1, ",,,,,25"))
@@ -281,7 +358,17 @@ class TestWithoutWaiting:
 
 class TestWaiting:
     def test_prints_every_candidates_links_as_the_vendor_has_them(self, world: World, roster: Roster) -> None:
-        said = well("deliver", "Widgets", roster(ann(1), ann(2), ann(3)), "--wait", "--by", "lead", "--format", "json")
+        said = well(
+            "deliver",
+            "Widgets",
+            roster(ann(1), ann(2), ann(3)),
+            "--wait",
+            "--by",
+            "lead",
+            "--proctor-links",
+            "--format",
+            "json",
+        )
 
         there = world.at_vendor()
         assert [(row["line"], row["state"], row["message"]) for row in said.json] == [
@@ -304,27 +391,40 @@ class TestWaiting:
         assert said.out.splitlines() == [
             "line 2: Ann Lee 1 <ann1@example.org>: done",
             f"    take    {delivery.take_url}",
-            f"    proctor {delivery.proctor_url}",
         ]
+        assert not JournalEntry.objects.filter(event="delivery.proctor_link_shown").exists()
+
+    def test_prints_proctor_links_only_where_they_are_asked_for(self, world: World, roster: Roster) -> None:
+        path = roster(ann())
+
+        without = well("deliver", "Widgets", path, "--wait", "--format", "json")
+        assert without.json[0]["proctor_link"] is None
+        assert not JournalEntry.objects.filter(event="delivery.proctor_link_shown").exists()
+
+        again = well("deliver", "Widgets", path, "--wait", "--proctor-links", "--by", "lead", "--format", "json")
+        delivery = Delivery.objects.get()
+        assert (again.json[0]["state"], again.json[0]["proctor_link"]) == ("unchanged", delivery.proctor_url)
+        entry = JournalEntry.objects.get(event="delivery.proctor_link_shown")
+        assert (entry.target, entry.by) == (str(delivery.pk), world.lead)
 
     def test_a_second_run_makes_no_second_delivery_at_the_vendor(self, world: World, roster: Roster) -> None:
         path = roster(ann(1), ann(2))
         well("deliver", "Widgets", path, "--wait")
         before = len(world.sandbox.requests("scorpion"))
 
-        again = say("deliver", "Widgets", path, "--wait")
+        again = well("deliver", "Widgets", path, "--wait", "--format", "json")
 
-        assert again.error == "None of these candidates can get a delivery now."
+        assert [row["state"] for row in again.json] == ["unchanged", "unchanged"]
+        assert all(row["take_link"] for row in again.json)
         assert len(world.sandbox.requests("scorpion")) == before
         assert len(world.at_vendor()) == 2
 
     def test_a_longer_roster_adds_only_who_is_new(self, world: World, roster: Roster) -> None:
         well("deliver", "Widgets", roster(ann(1)), "--wait")
 
-        said = say("deliver", "Widgets", roster(ann(1), ann(2)), "--wait", "--format", "json")
+        said = well("deliver", "Widgets", roster(ann(1), ann(2)), "--wait", "--format", "json")
 
-        assert said.error == "1 of 2 get no delivery; each line says why."
-        assert [row["state"] for row in said.json] == ["refused", "done"]
+        assert [row["state"] for row in said.json] == ["unchanged", "done"]
         assert len(world.at_vendor()) == 2
 
     def test_a_retake_is_attempt_2_of_the_same_examinee_without_a_form(self, world: World, roster: Roster) -> None:
@@ -396,7 +496,7 @@ class TestWaiting:
 
         said = say("deliver", "Widgets", roster(ann(1), ann(2)), "--wait", "--format", "json")
 
-        assert said.error == "1 of 2 are not done. The page “Needs attention” says what to do."
+        assert said.error == "1 of 2 is not done. The page “Needs attention” says what to do."
         assert Counter(row["state"] for row in said.json) == {"unknown": 1, "done": 1}
         (unknown,) = [row for row in said.json if row["state"] == "unknown"]
         assert unknown["message"]
@@ -409,8 +509,17 @@ class TestWaiting:
 
         said = say("deliver", "Widgets", roster(ann()), "--wait", "--timeout", "0.3")
 
-        assert said.error == "1 of 1 are not done. A worker goes on with those that wait."
+        assert said.error == "1 of 1 is not done. A worker goes on with the one that waits."
         assert world.states() == {"queued": 1}
+
+    def test_waits_for_what_an_earlier_run_asked_for(self, world: World, roster: Roster) -> None:
+        well("deliver", "Widgets", roster(ann(1)))
+
+        said = well("deliver", "Widgets", roster(ann(1), ann(2)), "--wait", "--format", "json")
+
+        assert [(row["state"], bool(row["take_link"])) for row in said.json] == [("unchanged", True), ("done", True)]
+        assert world.states() == {"done": 2}
+        assert len(world.at_vendor()) == 2
 
     def test_prints_what_the_vendor_refused(self, world: World, roster: Roster) -> None:
         Exam.objects.update(ref=str(uuid4()))
@@ -427,7 +536,9 @@ def _composed(name: str) -> str:
 
 
 class TestAsAProcess:
-    def test_delivers_with_no_worker_running_and_exits_with_0_then_1(self, world: World, roster: Roster) -> None:
+    def test_delivers_with_no_worker_running_and_a_second_time_changes_nothing(
+        self, world: World, roster: Roster
+    ) -> None:
         path = roster(ann(1), ann(2, ",,,,,"))
 
         first = processes.run("manage.py", "deliver", "Widgets", path, "--wait", "--format", "json")
@@ -435,9 +546,8 @@ class TestAsAProcess:
 
         assert (first.returncode, first.stderr) == (0, "")
         assert [row["state"] for row in json.loads(first.stdout)] == ["done", "done"]
-        assert second.returncode == 1
-        assert [row["state"] for row in json.loads(second.stdout)] == ["refused", "refused"]
-        assert second.stderr == "CommandError: None of these candidates can get a delivery now.\n"
+        assert (second.returncode, second.stderr) == (0, "")
+        assert [row["state"] for row in json.loads(second.stdout)] == ["unchanged", "unchanged"]
         assert len(world.at_vendor()) == 2
         world.assert_agrees()
 

@@ -42,13 +42,11 @@ class TestAdd:
         assert (exam.account, exam.team, exam.time_zone) == (account, account.team, "Europe/Oslo")
         assert exam.settings["external_id"] == "uuid"
 
-    def test_warns_of_a_code_that_every_candidate_would_be_mailed(
-        self, account: Account, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_warns_of_a_code_that_every_candidate_would_be_mailed(self, account: Account) -> None:
         said = add("instructions=The password is Sunshine7.")
 
         assert said.error is None
-        assert "seems to give away a code, after the word “password”" in capsys.readouterr().err
+        assert "seems to give away a code, after the word “password”" in said.notes
         assert Exam.objects.exists()
 
     def test_takes_every_field_of_the_model(self, account: Account) -> None:

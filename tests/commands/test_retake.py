@@ -34,8 +34,10 @@ class TestSessionRetake:
         inside, done = self.session(exam, "Ann Lee", "in_progress"), self.session(exam, "Bo Ek", "complete")
         command = ("session", "retake", inside.ref, done.ref, "--reason", "Fire", "--by", lead.username)
 
-        said = well(*command, "--format", "json")
+        said = say(*command, "--format", "json")
 
+        assert said.error is not None
+        assert "1 of 2" in said.error
         assert [action.session for action in Action.objects.all()] == [done]
         (left,) = [row for row in said.json if row["name"] == "Ann Lee"]
         assert (left["state"], "middle of the exam" in left["message"]) == ("in_exam", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from typing import Any
@@ -11,25 +10,27 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.forms import Form
 
-from proctoring import accounts, ledger
+from proctoring import accounts, waiting
 from proctoring.management.console import (
     ConsoleCommand,
     by_argument,
+    check_right,
     clean,
     find_account,
     find_team,
     find_user,
     local,
     pairs,
+    read_input,
+    seconds_argument,
     validation_text,
 )
-from proctoring.models import Account, Call
-from proctoring.tasks import worker_name
+from proctoring.models import Account, Call, Team, User
+from proctoring.policy import Right
 from proctoring.vendors import registry
 from proctoring.vendors.base import Verb
-from proctoring.verbs import VERBS
 
-CHECK_SECONDS = 60
+CHECK_SECONDS = 60.0
 
 
 class Command(ConsoleCommand):
@@ -58,6 +59,13 @@ class Command(ConsoleCommand):
         by_argument(check)
         check.add_argument("name", metavar="NAME")
         check.add_argument("--team")
+        check.add_argument(
+            "--timeout",
+            type=seconds_argument,
+            default=CHECK_SECONDS,
+            metavar="SECONDS",
+            help="How long to wait for the answer.",
+        )
         change = commands.add_parser("credentials", help="Give an account new credentials.")
         super().add_arguments(change)
         by_argument(change)
@@ -70,8 +78,10 @@ class Command(ConsoleCommand):
 
     def handle_add(self, options: dict[str, Any]) -> None:
         forms = registry.forms(options["vendor"])
+        team = find_team(options["team"])
+        by = _find_by(options, team)
         account = Account(
-            team=find_team(options["team"]),
+            team=team,
             name=options["name"],
             vendor=options["vendor"],
             base_url=options["base_url"] or registry.facts(options["vendor"]).base_url,
@@ -82,26 +92,28 @@ class Command(ConsoleCommand):
         )
         credentials = _clean_credentials(forms.CredentialsForm, options)
         try:
-            accounts.add(account, credentials=credentials, by=find_user(options["by"]), now=datetime.now(UTC))
+            accounts.add(account, credentials=credentials, by=by, now=datetime.now(UTC))
         except ValidationError as error:
             raise CommandError(validation_text(error)) from None
         self._say(account, options, f"Added the account {account.name}. Test it with: account check {account.name!r}")
 
     def handle_credentials(self, options: dict[str, Any]) -> None:
         account = find_account(options["name"], options["team"])
+        by = _find_by(options, account.team)
         credentials = _clean_credentials(registry.forms(account.vendor).CredentialsForm, options)
-        accounts.set_credentials(account, credentials, by=find_user(options["by"]), now=datetime.now(UTC))
+        accounts.set_credentials(account, credentials, by=by, now=datetime.now(UTC))
         self._say(account, options, f"Saved. The fingerprint is {account.fingerprint}.")
 
     def handle_check(self, options: dict[str, Any]) -> None:
         account = find_account(options["name"], options["team"])
-        accounts.ask_check(account, by=find_user(options["by"]), now=datetime.now(UTC))
-        ledger.drain(
-            account.pk, VERBS, worker=worker_name(), should_stop=_until_checked(account), seconds=CHECK_SECONDS
-        )
+        accounts.ask_check(account, by=_find_by(options, account.team), now=datetime.now(UTC))
+        asked = Account.objects.filter(pk=account.pk)
+        waiting.work_until(
+            asked.exclude(checked_at=None).exists, drains=[account.pk], seconds=options["timeout"]
+        )  # here, or by a worker that was faster
         account.refresh_from_db()
         self._say(account, options, account.check_message or "No answer yet; a worker goes on trying.")
-        if failure := _why_check_failed(account):
+        if failure := _why_check_failed(account, options["timeout"]):
             raise CommandError(failure)
 
     def _say(self, account: Account, options: dict[str, Any], sentence: str) -> None:
@@ -127,6 +139,12 @@ class Command(ConsoleCommand):
         )
 
 
+def _find_by(options: dict[str, Any], team: Team) -> User | None:
+    by = find_user(options["by"])
+    check_right(by, team, Right.MANAGE_ACCOUNTS, "manage accounts")
+    return by
+
+
 def _credential_argument(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--credential",
@@ -140,7 +158,11 @@ def _credential_argument(parser: ArgumentParser) -> None:
 def _credentials(options: dict[str, Any]) -> dict[str, str]:
     items = [item for item in options["credential"] if item != "-"]
     if "-" in options["credential"]:
-        items += [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
+        try:
+            typed = read_input("-")[0].decode()
+        except UnicodeDecodeError:
+            raise CommandError("--credential -: what standard input says is not UTF-8.") from None
+        items += [line.strip() for line in typed.splitlines() if line.strip()]
     return pairs(items, option="--credential", is_secret=True)
 
 
@@ -157,18 +179,11 @@ def _permissions(vendor: str, permissions: list[str]) -> list[str]:
     return sorted(set(names))
 
 
-def _why_check_failed(account: Account) -> str:
+def _why_check_failed(account: Account, seconds: float) -> str:
     """ "" where the vendor was asked and did not refuse, even if its answer tells nothing."""
     if account.is_paused:
         return "The account does not work."
     if not account.checked_at:
-        return "The test did not end."
+        return f"The test did not end within {seconds:g} seconds."
     call = Call.objects.filter(account=account, verb=Verb.CHECK, lead=None).order_by("-claimed_at").first()
     return "The vendor could not be asked." if call is not None and call.error else ""
-
-
-def _until_checked(account: Account) -> Any:
-    def is_checked() -> bool:
-        return Account.objects.filter(pk=account.pk).exclude(checked_at=None).exists()
-
-    return is_checked

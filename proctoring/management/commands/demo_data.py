@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from proctoring import demo
-from proctoring.management.console import ConsoleCommand
+from proctoring.management.console import ConsoleCommand, port_argument
 from proctoring.sandbox.server import load
 from proctoring.vendors import registry
 
@@ -19,7 +19,7 @@ class Command(ConsoleCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--sandbox-port", type=int, default=settings.SANDBOX_PORT)
+        parser.add_argument("--sandbox-port", type=port_argument, default=settings.SANDBOX_PORT)
 
     def handle(self, *args: Any, **options: Any) -> None:
         shift = options["sandbox_port"] - settings.SANDBOX_DEFAULT_PORT

@@ -11,6 +11,8 @@ from django.core.management.base import CommandError
 from proctoring import ledger
 from proctoring.management.console import ConsoleCommand
 
+MOST_DAYS = 36_500
+
 
 class Command(ConsoleCommand):
     help = "Erases what was said in calls older than so many days; that they were made, when and how they ended stays."
@@ -20,8 +22,8 @@ class Command(ConsoleCommand):
         parser.add_argument("--days", type=int, required=True)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["days"] < 1:
-            raise CommandError("--days must be 1 or more.")
+        if not 1 <= options["days"] <= MOST_DAYS:
+            raise CommandError(f"--days must be from 1 to {MOST_DAYS}.")
         erased = ledger.erase_bodies(before=datetime.now(UTC) - timedelta(days=options["days"]))
         if options["format"] == "json":
             self.print_json({"erased": erased})

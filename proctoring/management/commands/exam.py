@@ -10,12 +10,13 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from proctoring import exams, refusals, waiting
+from proctoring import exams, refusals, sessions, waiting
 from proctoring.forms.exam import ExamDetailsForm
 from proctoring.management.console import (
     ConsoleCommand,
     by_argument,
     check_names,
+    check_right,
     clean,
     errors_text,
     find_account,
@@ -23,11 +24,15 @@ from proctoring.management.console import (
     find_user,
     local,
     pairs,
+    seconds_argument,
     ticks,
     validation_text,
+    why_not_done,
 )
 from proctoring.models import Action, ActionState, Exam
+from proctoring.policy import Right
 from proctoring.vendors import registry
+from proctoring.vendors.base import Verb
 
 
 class DetailsForm(ExamDetailsForm):
@@ -66,17 +71,21 @@ class Command(ConsoleCommand):
         send.add_argument("--team")
         send.add_argument("--reason", default="", help="Why; kept in the journal.")
         send.add_argument("--wait", action="store_true", help="Work until the outcome is there.")
-        send.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS")
+        send.add_argument(
+            "--timeout", type=seconds_argument, default=300.0, metavar="SECONDS", help="How long --wait goes on."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, f"handle_{options['command']}")(options)
 
     def handle_send(self, options: dict[str, Any]) -> None:
         exam = find_exam(options["exam"], options["team"])
+        by = find_user(options["by"])
+        check_right(by, exam.team, Right.EDIT_EXAMS, "edit exams")
         for sentence in exams.preview(exam, now=datetime.now(UTC)).notes:
             self.stderr.write(self.style.WARNING(sentence))
         try:
-            action = exams.send(exam, by=find_user(options["by"]), reason=options["reason"], now=datetime.now(UTC))
+            action = exams.send(exam, by=by, reason=options["reason"], now=datetime.now(UTC))
         except exams.Refused as error:
             raise CommandError(str(error)) from None
         if options["wait"]:
@@ -109,10 +118,13 @@ class Command(ConsoleCommand):
                 ["field", "sent", "vendor's reply"], [[c["name"], c["sent"], c["verdict"]] for c in checks]
             )
         if options["wait"] and action.state != ActionState.DONE:
-            raise CommandError("It is not done. The page “Needs attention” says what to do.")
+            _, *sentences = why_not_done([action.state], lambda: sessions.refusal(action.account, Verb(action.verb)))
+            raise CommandError(" ".join(["It is not done.", *sentences]))
 
     def handle_add(self, options: dict[str, Any]) -> None:
         account = find_account(options["account"], options["team"])
+        by = find_user(options["by"])
+        check_right(by, account.team, Right.EDIT_EXAMS, "edit exams")
         given = pairs(options["set"], option="--set")
         vendor_form = registry.forms(account.vendor).ExamForm
         own, vendors = DetailsForm.base_fields, vendor_form.base_fields
@@ -127,7 +139,7 @@ class Command(ConsoleCommand):
             settings = clean(vendor_form, {k: v for k, v in given.items() if k in vendors})
         exam = details.save(commit=False)
         try:
-            exams.save(exam, vendor_settings=settings, by=find_user(options["by"]), now=datetime.now(UTC))
+            exams.save(exam, vendor_settings=settings, by=by, now=datetime.now(UTC))
         except ValidationError as error:
             raise CommandError(validation_text(error, "--set")) from None
         for sentence in exams.warnings(exam):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography.fernet import InvalidToken
 from django.apps import apps
 from django.db import models
 from django.db.models.functions import Cast
 
 from proctoring.management.console import ConsoleCommand
-from proctoring.models.fields import EncryptedJSONField, EncryptedTextField, fernet
+from proctoring.models.fields import EncryptedJSONField, EncryptedTextField, WrongKey, fernet
 
 CHUNK = 500
 
@@ -45,6 +46,16 @@ def _rotate_field(model: type[models.Model], name: str) -> int:
     filled = model._base_manager.annotate(stored=stored_text).exclude(stored=None).exclude(stored="")
     written = 0
     for pk, stored in filled.order_by("pk").values_list("pk", "stored").iterator(CHUNK):
-        fresh = models.Value(fernet().rotate(stored.encode()).decode(), output_field=models.TextField())
+        fresh = models.Value(_rotated(stored, f"{model._meta.label}.{name}"), output_field=models.TextField())
         written += rows.filter(pk=pk, stored=stored).update(**{name: fresh})
     return written
+
+
+def _rotated(stored: str, column: str) -> str:
+    try:
+        return fernet().rotate(stored.encode()).decode()
+    except InvalidToken:
+        raise WrongKey(
+            f"{column} was encrypted with a key that FIELD_ENCRYPTION_KEYS does not hold. Put that key behind the "
+            "others, and run this again; what was written so far is good."
+        ) from None

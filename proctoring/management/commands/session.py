@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,10 +11,19 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from proctoring import policy, sessions, waiting
-from proctoring.management.console import ConsoleCommand, find_user
+from proctoring.management.console import (
+    ConsoleCommand,
+    check_right,
+    find_user,
+    seconds_argument,
+    some,
+    why_not_done,
+)
 from proctoring.models import Action, ActionState, Batch, Session
+from proctoring.planning import Standing
 from proctoring.vendors.base import Verb
 
+LEFT_OUT = {Standing.REFUSED.value, Standing.IN_EXAM.value}
 COMMANDS = {"reset": Verb.RESET, "reopen": Verb.REOPEN, "retake": Verb.RETAKE}
 
 
@@ -33,17 +43,17 @@ class Command(ConsoleCommand):
                 what = "Also those who are in the middle of their exam: it ends that attempt."
                 sub.add_argument("--include-in-progress", action="store_true", help=what)
             sub.add_argument("--wait", action="store_true", help="Work until the outcome is there.")
-            sub.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS")
+            sub.add_argument(
+                "--timeout", type=seconds_argument, default=300.0, metavar="SECONDS", help="How long --wait goes on."
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb, by, now = COMMANDS[options["command"]], find_user(options["by"]), datetime.now(UTC)
-        found = [_find(name) for name in options["session"]]
+        found = self._find_all(options["session"])
         for session in found:
-            if by is None or not policy.may(by.role_in(session.team_id), policy.SESSION_RIGHTS[verb]):
-                least = policy.least_role(policy.SESSION_RIGHTS[verb]).label.lower()
-                raise CommandError(f"{options['by']} may not {policy.words(verb)} in this team. It takes a {least}.")
-        if len({session.team_id for session in found}) > 1:
-            raise CommandError("These sessions belong to different teams. Do them one team at a time.")
+            check_right(by, session.team, policy.SESSION_RIGHTS[verb], policy.words(verb))
+        if objection := sessions.objection(found):
+            raise CommandError(objection)
         plan = sessions.plan(found, verb)
         batch = sessions.draft(plan, team_id=found[0].team_id, by=by, now=now)
         includes = options.get("include_in_progress", False)
@@ -51,12 +61,24 @@ class Command(ConsoleCommand):
         try:
             batch = sessions.request(batch, **reason, includes_in_exam=includes, by=by, now=now)
         except sessions.Refused as error:
-            sentences = [line for row in (*plan.refused, *plan.in_exam) for line in row.sentences]
+            refused = (*plan.refused, *plan.in_exam)
+            sentences = [f"{row.name}: {line}" for row in refused for line in row.sentences]
             hint = ["Say --include-in-progress if they are meant."] if plan.in_exam else []
             raise CommandError(" ".join([str(error), *sentences, *hint])) from None
         if options["wait"]:
             waiting.work_until_settled(Action.objects.filter(batch=batch), seconds=options["timeout"])
         self._say(batch, options)
+
+    def _find_all(self, names: Sequence[str]) -> list[Session]:
+        """Each session once, however often and by whichever of its ids it is given."""
+        found: dict[UUID, tuple[str, Session]] = {}
+        for name in names:
+            session = _find(name)
+            first, _ = found.setdefault(session.pk, (name, session))
+            if session is not found[session.pk][1]:
+                same = "is given twice" if name == first else f"is the same session as “{first}”"
+                self.stderr.write(f"“{name}” {same}; it is taken once.")
+        return [session for _, session in found.values()]
 
     def _say(self, batch: Batch, options: dict[str, Any]) -> None:
         rows = _results(batch)
@@ -65,23 +87,38 @@ class Command(ConsoleCommand):
         else:
             columns = ["session", "name", "state", "maturity", "score", "message"]
             self.print_table(columns, [["" if row[c] is None else row[c] for c in columns] for row in rows])
-        short = [row for row in rows if row["state"] != ActionState.DONE]
-        if options["wait"] and short:
-            raise CommandError(f"{len(short)} of {len(rows)} are not done. The page “Needs attention” says what to do.")
+        asked = [row["state"] for row in rows if row["state"] not in LEFT_OUT]
+        sentences = []
+        if len(asked) < len(rows):
+            refused = some(len(rows) - len(asked), len(rows), "is refused", "are refused")
+            sentences.append(f"{refused}; each message says why.")
+        if options["wait"]:
+            sentences += why_not_done(asked, lambda: _refusal(batch))
+        if sentences:
+            raise CommandError(" ".join(sentences))
 
 
 def _find(name: str) -> Session:
-    sessions_ = Session.objects.select_related("account")
+    sessions_ = Session.objects.select_related("account", "team")
     try:
         by_id = sessions_.filter(pk=UUID(name)).first()
     except ValueError:
         by_id = None
-    found = [by_id] if by_id else list(sessions_.filter(ref=name)[:2])
-    if len(found) != 1:
-        what = "more than one session" if found else "no session"
-        raise CommandError(f"There is {what} “{name}”. `sync` takes in what the vendors have.")
+    found = [by_id] if by_id else list(sessions_.filter(ref=name)[:10])
+    if not found:
+        raise CommandError(f"There is no session “{name}”. `sync` takes in what the vendors have.")
+    if len(found) > 1:
+        each = ", ".join(f"{session.pk} at {session.account}" for session in found)
+        raise CommandError(f"There is more than one session “{name}”. Say which by its id here: {each}.")
     session: Session = found[0]
     return session
+
+
+def _refusal(batch: Batch) -> str:
+    """Why what waits cannot go on; "" where it can."""
+    waiting_ = Action.objects.filter(batch=batch, state=ActionState.QUEUED).select_related("account")
+    reasons = {action.account_id: sessions.refusal(action.account, Verb(action.verb)) for action in waiting_}
+    return " ".join(sorted({reason for reason in reasons.values() if reason}))
 
 
 def _results(batch: Batch) -> list[dict[str, Any]]:

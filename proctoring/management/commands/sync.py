@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from proctoring import ledger, sessions
-from proctoring.management.console import ConsoleCommand, find_account
+from proctoring import sessions, waiting
+from proctoring.management.console import ConsoleCommand, find_account, seconds_argument
 from proctoring.models import Account, Reading
-from proctoring.tasks import worker_name
 from proctoring.vendors import registry
 from proctoring.vendors.base import Verb
-from proctoring.verbs import VERBS
 
 
 class Command(ConsoleCommand):
@@ -25,7 +22,13 @@ class Command(ConsoleCommand):
         super().add_arguments(parser)
         parser.add_argument("account", metavar="ACCOUNT", nargs="?")
         parser.add_argument("--team")
-        parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS")
+        parser.add_argument(
+            "--timeout",
+            type=seconds_argument,
+            default=600.0,
+            metavar="SECONDS",
+            help="How long to wait for each account.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = [_sync(account, options["timeout"]) for account in self._accounts(options)]
@@ -47,18 +50,38 @@ class Command(ConsoleCommand):
 
 
 def _sync(account: Account, seconds: float) -> dict[str, Any]:
-    asked_at = datetime.now(UTC)
-    sessions.ask_sync(account, by=None, now=asked_at)
-    ledger.drain(account.pk, VERBS, worker=worker_name(), should_stop=_until_read(account, asked_at), seconds=seconds)
-    reading = Reading.objects.get(account=account, session=None, verb=Verb.LIST_SESSIONS.value)
-    error = reading.error or ("" if reading.read_at and reading.read_at >= asked_at else "It was not read in time.")
+    """Asks for the list and waits until it was read, here or by a worker that was faster."""
+    before = _reading(account)
+    read_before = before.read_at if before else None
+    sessions.ask_sync(account, by=None, now=datetime.now(UTC))
+
+    def is_over() -> bool:
+        reading = _asked(account)
+        return reading.read_at != read_before or bool(_why_not_read(reading))
+
+    waiting.work_until(is_over, drains=[account.pk], seconds=seconds)
+    reading = _asked(account)
+    is_read = reading.read_at != read_before and not reading.error
+    late = f"It was not read within {seconds:g} seconds. A worker goes on."
+    error = "" if is_read else _why_not_read(reading) or reading.error or late
     return {"account": account.name, "message": reading.message, "error": error, "sessions": account.sessions.count()}
 
 
-def _until_read(account: Account, asked_at: datetime) -> Callable[[], bool]:
-    def is_read() -> bool:
-        return Reading.objects.filter(
-            account=account, session=None, verb=Verb.LIST_SESSIONS.value, read_at__gte=asked_at
-        ).exists()
+def _why_not_read(reading: Reading) -> str:
+    """Why it will not be read now; "" where it has been or may be yet. One that is tried again soon is waited for."""
+    if reading.error and (reading.due_at is None or reading.every_seconds):
+        return str(reading.error)
+    if reading.due_at is not None:
+        return sessions.refusal(reading.account, Verb.LIST_SESSIONS)
+    return ""
 
-    return is_read
+
+def _asked(account: Account) -> Reading:
+    reading = _reading(account)
+    assert reading is not None  # noqa: S101 - it was asked for
+    return reading
+
+
+def _reading(account: Account) -> Reading | None:
+    found = Reading.objects.filter(account=account, session=None, verb=Verb.LIST_SESSIONS.value)
+    return found.select_related("account").first()
