@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import idna
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -56,6 +58,55 @@ def _is_public(host: str) -> bool:
         last = host.rpartition(".")[2]
         # A name that ends in a number is an IPv4 address to the resolver, such as 127.1 or 0x7f.0.0.1.
         return "." in host and not last.startswith(tuple("0123456789")) and last not in _INSIDE
+
+
+Origin = tuple[str, str, int | None]
+_PORTS = {"https": 443, "http": 80}
+_WEB_ADDRESS = re.compile(r"\s{0,9}(https?):[/\\]{0,9}", re.IGNORECASE)
+
+
+def origin(url: str) -> Origin | None:
+    """Scheme, host and port that the HTTP client would call; None where there is no such address."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
+    except ValueError:
+        return None
+    if not host:
+        return None
+    return parts.scheme.lower(), _plain_host(host), port or _PORTS.get(parts.scheme.lower())
+
+
+def _plain_host(host: str) -> str:
+    try:
+        return ipaddress.ip_address(host).compressed
+    except ValueError:
+        pass
+    try:
+        return host if host.isascii() else idna.encode(host, uts46=True).decode().removesuffix(".")
+    except idna.IDNAError:
+        return host
+
+
+def new_addresses(account: Account, *, base_url: str, settings: Mapping[str, Any]) -> list[str]:
+    """Which of an account's addresses would lead to where none of its own leads yet: `base_url`, or names of settings.
+
+    Whoever may change an account may not learn its credentials: what is stored is not sent, nor are its candidates, to a
+    new address; the credentials are to be entered again, all of them.
+    """
+    found = [] if origin(base_url) == origin(account.base_url) else ["base_url"]
+    known = {origin(base_url), origin(account.base_url), *_origins(account.settings).values()}
+    return found + [name for name, there in _origins(settings).items() if there not in known]
+
+
+def _origins(settings: Mapping[str, Any]) -> dict[str, Origin | None]:
+    """The settings that are web addresses, as a browser reads them: it needs no slashes."""
+    texts = {name: str(value) for name, value in settings.items()}
+    return {
+        name: origin(_WEB_ADDRESS.sub(r"\1://", text, count=1))
+        for name, text in texts.items()
+        if _WEB_ADDRESS.match(text)
+    }
 
 
 @transaction.atomic

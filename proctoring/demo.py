@@ -88,8 +88,10 @@ def _account(team: Team, key: str, url: str, now: datetime) -> None:
             poll_seconds=15,
         )
         accounts.add(account, credentials=demo.CREDENTIALS, by=None, now=now)
-    elif account.base_url != url:  # the sandbox has moved to another port
+    elif account.base_url != url:  # the sandbox has moved to another port: only the demo's own credentials follow it
         Account.objects.filter(pk=account.pk).update(base_url=url)
+        if account.credentials != demo.CREDENTIALS:
+            accounts.set_credentials(account, demo.CREDENTIALS, by=None, now=now)
     for values in demo.EXAMS:
         _exam(account, values, now)
 

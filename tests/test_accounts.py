@@ -29,6 +29,43 @@ def refusal(url: str) -> str:
     return " ".join(caught.value.messages)
 
 
+class TestOrigin:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://vendor.example.com",
+            "HTTPS://Vendor.Example.COM/",
+            " https://vendor.example.com:443/api/v1 ",
+            "https://vendor.example.com./x",
+            "https://vendor\u3002example.com",
+        ],
+    )
+    def test_is_the_same_for_all_spellings_of_an_address(self, url: str) -> None:
+        assert accounts.origin(url) == ("https", "vendor.example.com", 443)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("https://BÜCHER.example.", "https://xn--bcher-kva.EXAMPLE:443"),
+            ("http://[::1]", "http://[0:0:0:0:0:0:0:1]:80"),
+        ],
+    )
+    def test_knows_a_name_in_other_letters_and_an_address_written_out(self, one: str, other: str) -> None:
+        assert accounts.origin(one) == accounts.origin(other) != None  # noqa: E711
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("http://vendor.example.com", "https://vendor.example.com:8443", "https://api.vendor.example.com"),
+            *("https://vendor.example.com.evil.example", "https://vendor.example.com@evil.example"),
+            *("https://vendor.example.com:80", "https://vendor.example", "vendor.example.com", "", "https://[::1"),
+        ],
+    )
+    def test_differs_by_scheme_host_and_port(self, url: str) -> None:
+        assert accounts.origin(url) != accounts.origin("https://vendor.example.com")
+
+
 class TestCheckUrl:
     @pytest.mark.parametrize(
         ("url", "kept"),

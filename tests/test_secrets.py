@@ -107,7 +107,8 @@ class Town:
         return Account.objects.get(vendor=vendor)
 
     def exam(self, vendor: str) -> Exam:
-        return Exam.objects.select_related("account", "team").filter(account__vendor=vendor).order_by("pk")[0]
+        first: Exam = Exam.objects.select_related("account", "team").filter(account__vendor=vendor).order_by("pk")[0]
+        return first
 
     @property
     def user(self) -> User:
@@ -183,7 +184,7 @@ class Town:
         Reading.objects.update(due_at=None)
         if registry.capability(vendor, Verb.CREATE_EXAM):
             Exam.objects.filter(account__vendor=vendor).update(ref="")
-        health = {"paused_at": None, "paused_verbs": {}, "suspicion": {}, "failures_in_a_row": 0}
+        health: dict[str, Any] = {"paused_at": None, "paused_verbs": {}, "suspicion": {}, "failures_in_a_row": 0}
         Account.objects.filter(vendor=vendor).update(next_call_at=None, check_due_at=None, **health)
 
     # --- looking for it -----------------------------------------------------------------------------------------------
@@ -244,7 +245,8 @@ class Town:
 def _addresses() -> list[str]:
     """Lists, and pages of rows, of the admin and of the console: of those that hold a vendor's words, two of each."""
     urls = [reverse(name) for name in ("home", "sessions", "attention")]
-    for model in (Account, Action, Call, Delivery, JournalEntry):
+    models: tuple[type[Any], ...] = (Account, Action, Call, Delivery, JournalEntry)
+    for model in models:
         name = f"admin:proctoring_{model._meta.model_name}"
         urls.append(reverse(f"{name}_changelist"))
         urls += [reverse(f"{name}_change", args=[row.pk]) for row in _telling(model)]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
@@ -42,8 +41,8 @@ from proctoring.vendors.formfields import VendorForm
 
 DETAILS = ["name", "base_url", "calls_at_once", "calls_per_minute", "poll_seconds"]
 NEW_ADDRESS = (
-    "The address changed. Enter the credentials again: those that are stored were entered for the other address and are "
-    "not sent to a new one."
+    "The address changed. Enter the credentials again, all of them: those that are stored were entered for the other "
+    "address and are not sent to a new one."
 )
 
 
@@ -197,7 +196,7 @@ class AccountDetailsForm(PartedForm, forms.ModelForm):  # type: ignore[type-arg]
         if self.is_new:
             self.instance.team, self.instance.vendor = self.team, self.facts.key
             self.initial.setdefault("base_url", self.facts.base_url)
-        self.stored_url = self.instance.base_url
+        self.new_addresses = self._new_addresses()
         self.add_parts()
         self._soften_credentials()
         if self.facts.permissions:
@@ -207,14 +206,14 @@ class AccountDetailsForm(PartedForm, forms.ModelForm):  # type: ignore[type-arg]
         return dict(self.instance.settings) if name == "settings" else {}
 
     def part_data(self, name: str, form: type[VendorForm]) -> Any:
-        """A credential that was left empty is checked as it is stored, together with those that were entered."""
-        if name != "credentials" or self.instance._state.adding:
+        """A credential that was left empty is checked as it is stored, with those that were entered; not at a new address."""
+        if name != "credentials" or self.instance._state.adding or self.new_addresses:
             return self.data
         stored = {f"credentials-{key}": self.instance.credentials.get(key, "") for key in form.base_fields}
         return {key: self.data.get(key) or value for key, value in stored.items()}
 
     def skips_part(self, name: str) -> bool:
-        return name == "credentials" and not self.is_new and not self.has_new_credentials
+        return name == "credentials" and not self.is_new and not self.has_new_credentials and not self.new_addresses
 
     @property
     def has_new_credentials(self) -> bool:
@@ -254,19 +253,22 @@ class AccountDetailsForm(PartedForm, forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         self.clean_parts()
-        if not self.is_new and not self.has_new_credentials and "base_url" in data:
-            self._keep_credentials_home(data["base_url"])
+        self._ask_for_all_credentials()
         return data
 
-    def _keep_credentials_home(self, url: str) -> None:
+    def _new_addresses(self) -> list[str]:
         """A stored credential must not be readable by sending it to an address of one's own."""
-        if _origin(url) != _origin(self.stored_url) and any(self.instance.credentials.values()):
-            self.add_error("base_url", NEW_ADDRESS)
+        if self.is_new or not self.is_bound or not any(self.instance.credentials.values()):
+            return []
+        entered = {key: self.data.get(f"settings-{key}", "") for key in self.part_forms["settings"].base_fields}
+        return accounts.new_addresses(self.instance, base_url=str(self.data.get("base_url", "")), settings=entered)
 
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+    def _ask_for_all_credentials(self) -> None:
+        missing = [name for name in part_fields(self.part_forms["credentials"], "credentials") if self.has_error(name)]
+        fields = [name if name == "base_url" else f"settings-{name}" for name in self.new_addresses]
+        for name in fields if missing else []:
+            if not self.has_error(name):
+                self.add_error(name, NEW_ADDRESS)
 
 
 class ChooseForm(forms.Form):

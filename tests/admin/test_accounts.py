@@ -177,6 +177,58 @@ class TestCredentials:
         world.account.refresh_from_db()
         assert world.account.base_url == "http://127.0.0.1:6666"
 
+    @pytest.mark.parametrize("kept", ["app_key", "app_secret"])
+    def test_are_all_asked_for_again_at_a_new_address(self, world: World, kept: str) -> None:
+        stored = {"app_key": "stored-key-1", "app_secret": "stored-secret-1"}
+        account = factories.make_account(world.team, vendor="campfire", credentials=stored, permissions=[])
+        entered = {"credentials-app_key": "new-key-2", "credentials-app_secret": "new-secret-2"}
+        client, elsewhere = signed_in(world.members[Role.ADMINISTRATOR]), {"base_url": "http://127.0.0.1:6666"}
+
+        one = client.post(change_url(account), filled(account, **elsewhere, **{**entered, f"credentials-{kept}": ""}))
+        account.refresh_from_db()
+        unchanged = (account.base_url, account.credentials)
+        both = client.post(change_url(account), filled(account, **elsewhere, **entered))
+        account.refresh_from_db()
+
+        assert "Enter the credentials again, all of them" in one.content.decode()
+        assert "This field is required" in one.content.decode()
+        assert unchanged == ("http://127.0.0.1:9", stored)
+        assert both.status_code == 302
+        assert account.base_url == "http://127.0.0.1:6666"
+        assert account.credentials == {"app_key": "new-key-2", "app_secret": "new-secret-2"}
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "HTTP://127.0.0.1:9", " http://127.0.0.1:9/ "])
+    def test_stay_where_the_address_leads_to_the_same_server(self, world: World, url: str) -> None:
+        response = signed_in(world.members[Role.ADMINISTRATOR]).post(
+            change_url(world.account), filled(world.account, base_url=url)
+        )
+
+        world.account.refresh_from_db()
+        assert response.status_code == 302
+        assert world.account.credentials == {"token": factories.TOKEN}
+
+    @pytest.mark.parametrize(
+        ("url", "is_asked"),
+        [
+            ("https://elsewhere.example/take?launch_token=", True),
+            ("https:elsewhere.example/take?launch_token=", True),
+            ("{base_url}/go?t=", False),
+            ("http://127.0.0.1:9/go?t=", False),
+            ("", False),
+        ],
+    )
+    def test_are_asked_for_where_candidates_would_be_sent_elsewhere(
+        self, world: World, url: str, is_asked: bool
+    ) -> None:
+        data = filled(world.account, **{"settings-take_url": url})
+
+        response = signed_in(world.members[Role.ADMINISTRATOR]).post(change_url(world.account), data)
+
+        world.account.refresh_from_db()
+        assert (response.status_code == 200) is is_asked
+        assert ("Enter the credentials again" in response.content.decode()) is is_asked
+        assert world.account.settings.get("take_url", "") == ("" if is_asked else url)
+
     def test_are_not_even_asked_of_others(self, world: World) -> None:
         page = signed_in(world.members[Role.LEAD]).get(change_url(world.account)).content.decode()
 

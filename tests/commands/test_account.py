@@ -268,6 +268,15 @@ class TestCredentials:
         assert Account.objects.get().credentials == {"token": factories.TOKEN}
         assert not Account.objects.get().is_probing
 
+    def test_are_entered_all_of_them_or_none(self, team: Team) -> None:
+        stored = {"app_key": "stored-key-1", "app_secret": "stored-secret-1"}
+        factories.make_account(team, name="Campfire", vendor="campfire", credentials=stored, permissions=[])
+
+        said = say("account", "credentials", "Campfire", "--credential", "app_key=new-key-2")
+
+        assert "--credential app_secret: This field is required." in (said.error or "")
+        assert Account.objects.get().credentials == stored
+
 
 class TestAsAProcess:
     def test_exits_with_0_for_what_was_done_and_with_1_for_a_token_that_is_refused(self, world: World) -> None:

@@ -39,6 +39,18 @@ class TestDemoData:
         assert Candidate.objects.get(external_id="C-1001").first_name == "Changed"
         assert User.objects.get(username="lead").check_password("my-own-password")
 
+    def test_takes_only_its_own_credentials_to_where_the_sandbox_has_moved(self) -> None:
+        well("demo_data")
+        Account.objects.filter(vendor="campfire").update(
+            credentials={"app_key": "of-mine-1", "app_secret": "of-mine-2"}
+        )
+
+        well("demo_data", "--sandbox-port", "9200")
+
+        moved = Account.objects.get(vendor="campfire")
+        assert moved.base_url == "http://127.0.0.1:9202"
+        assert moved.credentials == registry.demo("campfire").CREDENTIALS
+
     def test_prints_json(self) -> None:
         said = well("demo_data", "--format", "json", "--sandbox-port", "9200")
 
