@@ -391,7 +391,9 @@ def let_back_in(delivery: Delivery, *, by: User | None, reason: str, now: dateti
     journal.record("delivery.let_back_in", delivery, team=delivery.team_id, at=now, by=by, reason=reason)
     if capability and policy.account_refusal(facts, Verb.REISSUE_LINK, capability.permission) is None:
         return _ask_new_link(delivery, by=by, reason=reason, now=now)
-    plan = planning.plan_candidates(exam, [delivery.candidate], now=now, is_retake=True, options=delivery.options)
+    once = registry.adapter_class(exam.account.vendor).ATTEMPT_OPTIONS  # what a new attempt may not have again
+    options = {name: value for name, value in delivery.options.items() if name not in once}
+    plan = planning.plan_candidates(exam, [delivery.candidate], now=now, is_retake=True, options=options)
     batch = draft(plan, exam=exam, by=by, now=now, reason=reason)
     arranged = [row.key for row in plan.asks] if delivery.is_arranged_by_hand else []
     interrupted = [row.key for row in plan.in_exam]  # that they are in the exam is why they are let back in

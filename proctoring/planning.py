@@ -9,11 +9,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Lower
+
 from proctoring import policy, values
 from proctoring.models import OPEN_STATES, Action, Candidate, CandidateReference, Delivery, DeliveryState, Exam, Session
 from proctoring.rosters import HEADERS, Entry, Problem
 from proctoring.vendors import registry
-from proctoring.vendors.base import Adapter, DeliveryOrder, HttpRequest, HttpResponse, Person, Verb
+from proctoring.vendors.base import Adapter, DeliveryOrder, HttpRequest, HttpResponse, Objection, Person, Verb
 
 DETAILS = ("first_name", "last_name", "email", "phone", "external_id", "time_zone", "language")
 ACCOMMODATION = ("special_needs", "extra_time_percent")
@@ -96,6 +99,32 @@ def refusal(exam: Exam, now: datetime) -> str:
         or policy.account_refusal(account, Verb.CREATE_DELIVERIES, capability.permission)
         or ""
     )
+
+
+def option_faults(exam: Exam, plan: Plan) -> list[Objection]:
+    """What of the options cannot be meant for this plan: one candidate's for several, an attempt's that was used before."""
+    adapter = registry.adapter_class(exam.account.vendor)
+    fields = registry.forms(exam.account.vendor).DeliveryForm.base_fields
+    people = len({row.person.reference for row in plan.rows})
+    faults = []
+    for name in fields:
+        value = plan.options.get(name)
+        if not value or name not in adapter.PERSONAL_OPTIONS:
+            continue
+        if people > 1:
+            words = f"belongs to one candidate, and {people} are chosen. Empty it, or deliver to that candidate alone."
+        elif name in adapter.ATTEMPT_OPTIONS and (used := _used_by(exam, value)):
+            words = f"was used for {used.candidate} already (attempt {used.attempt} of {used.exam}). Enter a new one."
+        else:
+            continue
+        faults.append(Objection(field=name, message=f"“{fields[name].label}” {words}"))
+    return faults
+
+
+def _used_by(exam: Exam, ref: str) -> Delivery | None:
+    """The delivery that the vendor knows by this id already."""
+    there = Delivery.objects.filter(exam__account=exam.account_id, ref__iexact=ref)
+    return there.select_related("candidate", "exam").defer("take_url", "proctor_url").first()
 
 
 def plan_candidates(
@@ -204,7 +233,7 @@ def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
 
 def judge(plan: Plan, exam: Exam, *, now: datetime, keeps_attempts: bool = False) -> Plan:
     """The plan with each row's standing as of now. With `keeps_attempts` a row whose attempt is taken is refused."""
-    why_none = refusal(exam, now)
+    why_none = refusal(exam, now) or " ".join(item.message for item in option_faults(exam, plan))
     known = [row.person.reference for row in plan.rows if row.is_known]
     attempts, previous = _attempts(exam, known, now)
     refs = _references(exam, known)
@@ -216,6 +245,8 @@ def judge(plan: Plan, exam: Exam, *, now: datetime, keeps_attempts: bool = False
         ref = (last.person_ref if last and plan.is_retake else "") or refs.get(row.person.reference, "")
         row = replace(row, person=replace(row.person, ref=ref), previous_ref=last.ref if last else "")
         rows.append(_judge_row(row, plan, exam, facts, adapter, keeps_attempts))
+    if adapter is not None:
+        rows = _told_apart(rows, exam, adapter)
     return replace(plan, rows=tuple(rows), refusal=why_none)
 
 
@@ -240,6 +271,72 @@ def _judge_row(
         return replace(row, standing=Standing.REFUSED, sentences=tuple(refused))
     standing = Standing.ASKS if asks else Standing.IN_EXAM if is_in_exam else Standing.READY
     return replace(row, standing=standing, sentences=(*([policy.IN_EXAM] if is_in_exam else []), *asks))
+
+
+# --- whom the vendor may take for whom ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Somebody with an id at the vendor: known there, about to be, or a row of the plan."""
+
+    candidate: UUID
+    name: str
+    ref: str
+
+
+Holders = Mapping[str, Sequence[_Holder]]  # by the id in small letters
+
+
+def _told_apart(rows: Sequence[Row], exam: Exam, adapter: Adapter) -> list[Row]:
+    """Refuses whom the vendor may take for somebody else: one of them would stop the whole call, or get another's link."""
+    claimants = {
+        row.key: _Holder(row.person.reference, f"{row.person.first_name} {row.person.last_name}", ref)
+        for row in rows
+        if row.standing is not Standing.REFUSED and (ref := adapter.person_id(row.person))
+    }
+    claims: dict[str, list[_Holder]] = {}
+    for claimant in claimants.values():
+        claims.setdefault(claimant.ref.lower(), []).append(claimant)
+    there = _known_there(exam, claims)
+    return [
+        _refused_as_another(row, claimants[row.key], claims, there, adapter.FACTS.title)
+        if row.key in claimants
+        else row
+        for row in rows
+    ]
+
+
+def _refused_as_another(row: Row, me: _Holder, claims: Holders, there: Holders, vendor: str) -> Row:
+    claimed, known = claims[me.ref.lower()], there.get(me.ref.lower(), ())
+    known_ids = {holder.candidate for holder in known}
+    if me.candidate in known_ids:  # whose id it is already; of several in one call only the first
+        others = [next(holder for holder in claimed if holder.candidate in known_ids)]
+        way_out = "Deliver to each of them alone."
+    else:
+        others = [*claimed, *known]
+        way_out = "Correct the external id of one of them."
+    other = next((holder for holder in others if holder.candidate != me.candidate), None)
+    if other is None:
+        return row
+    ids = f"“{me.ref}” and “{other.ref}” differ in upper and lower case only" if me.ref != other.ref else f"“{me.ref}”"
+    sentence = f"{vendor} may take this candidate for {other.name}, by their ids there: {ids}. {way_out}"
+    return replace(row, standing=Standing.REFUSED, sentences=(sentence,))
+
+
+def _known_there(exam: Exam, ids: Iterable[str]) -> Holders:
+    """Who has one of these ids at the exam's account, or will once a delivery that was asked for is made."""
+    has_ref = CandidateReference.objects.filter(account=exam.account_id, candidate=OuterRef("candidate"))
+    references = CandidateReference.objects.filter(account=exam.account_id).alias(lower=Lower("ref"))
+    asked = Delivery.objects.filter(exam__account=exam.account_id, state=DeliveryState.REQUESTED)
+    asked = asked.exclude(Exists(has_ref)).alias(lower=Lower("candidate__external_id"))
+    found: dict[str, list[_Holder]] = {}
+    for part in chunks(ids):
+        for rows, ref in ((references, "ref"), (asked, "candidate__external_id")):
+            names = ("candidate__first_name", "candidate__last_name")
+            for candidate, first, last, text in rows.filter(lower__in=part).values_list("candidate", *names, ref):
+                found.setdefault(text.lower(), []).append(_Holder(candidate, f"{first} {last}", text))
+    return found
 
 
 def order_of(row: Row, plan: Plan, *, is_arranged_by_hand: bool, reference: UUID | None = None) -> DeliveryOrder:

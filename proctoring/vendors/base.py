@@ -456,6 +456,8 @@ class Adapter:
     SECRET_FIELDS: ClassVar[frozenset[str]] = (
         frozenset()
     )  # keys of JSON bodies and queries that are never stored readable
+    PERSONAL_OPTIONS: ClassVar[frozenset[str]] = frozenset()  # of the delivery form: they belong to one candidate
+    ATTEMPT_OPTIONS: ClassVar[frozenset[str]] = frozenset()  # those of them that belong to one attempt
 
     def __init__(self, account: AccountValues, transport: Transport, clock: Clock) -> None:
         self.account = account
@@ -468,6 +470,10 @@ class Adapter:
     def objections(self, exam: ExamValues, order: DeliveryOrder) -> tuple[Objection, ...]:
         """Why this order cannot be sent, without asking the vendor. Pure: no transport, no clock."""
         return ()
+
+    def person_id(self, person: Person) -> str:
+        """The id that the vendor will know this person by, where it takes two that differ in case for one; else ""."""
+        return ""
 
     @staticmethod
     def code_notes(settings: Mapping[str, JSON], options: Mapping[str, JSON] | None = None) -> tuple[str, ...]:

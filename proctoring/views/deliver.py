@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Exists, OuterRef
@@ -23,6 +22,7 @@ from proctoring.models import Batch, Candidate, Delivery, DeliveryState, Exam
 from proctoring.planning import Plan, Row, Standing
 from proctoring.policy import Right
 from proctoring.vendors import registry
+from proctoring.vendors.formfields import VendorForm
 from proctoring.views import words
 from proctoring.views.access import ConsoleRequest, console, fragment, now, page, require, teams_where, whom_to_ask
 
@@ -110,6 +110,8 @@ def _draft(request: ConsoleRequest, exam: Exam | None) -> HttpResponse:
     if form.is_valid() & (options is None or options.is_valid()) and exam is not None:
         require(request, exam.team_id, Right.RETAKE if form.is_retake else Right.DELIVER)
         plan = form.plan(options.cleaned_data if options else {}, now=now())
+        if options is not None:
+            options.add_objections(planning.option_faults(exam, plan))
         if not plan.refusal:
             reason = form.cleaned_data["reason"]
             batch = deliveries.draft(plan, exam=exam, by=request.user, now=now(), reason=reason)
@@ -118,11 +120,11 @@ def _draft(request: ConsoleRequest, exam: Exam | None) -> HttpResponse:
     return _form_page(request, exam, form, picker, options=options, is_wrong=True)
 
 
-def _options(exam: Exam | None, data: Mapping[str, Any] | None = None) -> forms.Form | None:
+def _options(exam: Exam | None, data: Mapping[str, Any] | None = None) -> VendorForm | None:
     """The vendor's own delivery form."""
     if exam is None:
         return None
-    form: forms.Form = registry.forms(exam.account.vendor).DeliveryForm(data, prefix="options")
+    form: VendorForm = registry.forms(exam.account.vendor).DeliveryForm(data, prefix="options")
     return form
 
 
@@ -132,7 +134,7 @@ def _form_page(
     form: DeliverForm,
     picker: Picker,
     *,
-    options: forms.Form | None = None,
+    options: VendorForm | None = None,
     is_wrong: bool = False,
     kept: Sequence[UUID] = (),
 ) -> HttpResponse:

@@ -53,13 +53,17 @@ CHARACTERS = {EXT_ID: "letters without accents, digits and dashes", ALPHANUMERIC
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text of the page: our key, the vendor's field, its longest value in characters."""
+    """One text of the page: our key, the vendor's field, its longest value in characters.
+
+    A personal one belongs to one candidate, so that no two candidates of a call may share it.
+    """
 
     key: str
     wire: str
     limit: int = 500
     pattern: re.Pattern[str] | None = None
     is_required: bool = False
+    is_personal: bool = False
 
 
 ASSESSMENT = Text("ref", "AssessmentExtId", 64, EXT_ID, True)
@@ -85,23 +89,25 @@ PERSON_TEXTS = (
     Text("last_name", "LastName", 500, None, True),
     Text("email", "Email", 500, EMAIL, True),
 )
+USER_NAME = Text("user_name", "UserName", is_personal=True)
 OPTION_TEXTS = (
-    Text("user_name", "UserName"),
-    Text("password", "Password"),
-    Text("photo", "Photo"),
+    USER_NAME,
+    Text("password", "Password", is_personal=True),
+    Text("photo", "Photo", is_personal=True),
     Text("company", "Company"),
     Text("city", "City"),
     Text("state", "State"),
     Text("country_code", "CountryCode"),
-    Text("postal_code", "PostalCode"),
-    Text("address_line1", "AddressLine1"),
-    Text("address_line2", "AddressLine2"),
-    Text("phone_number", "PhoneNumber"),
-    Text("registration_number", "RegistrationNumber"),
-    Text("voucher_id", "VoucherId"),
+    Text("postal_code", "PostalCode", is_personal=True),
+    Text("address_line1", "AddressLine1", is_personal=True),
+    Text("address_line2", "AddressLine2", is_personal=True),
+    Text("phone_number", "PhoneNumber", is_personal=True),
+    Text("registration_number", "RegistrationNumber", is_personal=True),
+    Text("voucher_id", "VoucherId", is_personal=True),
     Text("comp_id", "CompId"),
 )
-ATTEMPT_EXT_ID = Text("attempt_ext_id", "AttemptExtId")
+ATTEMPT_EXT_ID = Text("attempt_ext_id", "AttemptExtId", is_personal=True)
+PERSONAL_TEXTS = tuple(text for text in (*OPTION_TEXTS, ATTEMPT_EXT_ID) if text.is_personal)
 PROCTOR_UIDS = Text("proctor_uids", "ProctorUIds")
 
 DEFAULT_SLACK_MINUTES = 60  # what Cirrus adds to the duration where no end is sent
@@ -159,6 +165,11 @@ class CirrusAdapter(Adapter):
         },
     )
     SECRET_FIELDS = frozenset({STARTUP_LINK, LAUNCH_URL, "Password", "PIN"})
+    PERSONAL_OPTIONS = frozenset(text.key for text in PERSONAL_TEXTS)
+    ATTEMPT_OPTIONS = frozenset({ATTEMPT_EXT_ID.key})
+
+    def person_id(self, person: Person) -> str:
+        return candidate_ext_id(person)
 
     @staticmethod
     def code_notes(settings: Mapping[str, JSON], options: Mapping[str, JSON] | None = None) -> tuple[str, ...]:
@@ -265,7 +276,7 @@ class CirrusAdapter(Adapter):
                 fields={fault.field: fault.message for fault in found},
                 culprits=frozenset(reference for reference, part in faults.items() if part),
             )
-        _refuse_shared_ids(orders)
+        _refuse_what_is_shared(orders)
 
     def _call(self, exam: ExamValues, orders: Sequence[DeliveryOrder], sending: Sending) -> _Call:
         return _Call(
@@ -480,7 +491,7 @@ def _option_objections(exam: ExamValues, order: DeliveryOrder) -> Iterator[Objec
     if _workflow(exam) != EXTERNAL_ATTEMPTS:
         return
     yield from _text_objections((ATTEMPT_EXT_ID,), order.options)
-    if order.previous_ref and attempt_ext_id(order) == order.previous_ref:
+    if order.previous_ref and attempt_ext_id(order).casefold() == order.previous_ref.casefold():
         message = "AttemptExtId is that of this candidate's last attempt; a new attempt needs a new one."
         yield Objection(field=ATTEMPT_EXT_ID.key, message=message)
 
@@ -519,16 +530,28 @@ def _too_short(exam: ExamValues, person: Person, needed_until: datetime) -> str:
     )
 
 
-def _refuse_shared_ids(orders: Sequence[DeliveryOrder]) -> None:
-    """Two orders with one CandidateExtId would be one candidate at Cirrus, and get one link."""
-    by_id: dict[str, set[UUID]] = {}
-    for order in orders:
-        by_id.setdefault(candidate_ext_id(order.person).casefold(), set()).add(order.reference)
-    shared = {text: references for text, references in by_id.items() if len(references) > 1}
-    if shared:
-        ids = ", ".join(sorted(shared))
-        culprits = frozenset().union(*shared.values())
-        raise Rejected(f"Nothing was sent: more than one candidate of this call has the id {ids}.", culprits=culprits)
+def _refuse_what_is_shared(orders: Sequence[DeliveryOrder]) -> None:
+    """Two orders with one CandidateExtId, or one user name, would be one candidate at Cirrus, and get one link."""
+    ids = [candidate_ext_id(order.person) for order in orders]
+    user_names = [str(order.options.get(USER_NAME.key) or ext_id) for order, ext_id in zip(orders, ids, strict=True)]
+    _refuse_shared(CANDIDATE_EXT_ID, orders, [ext_id.casefold() for ext_id in ids])
+    _refuse_shared(USER_NAME, orders, [name.casefold() for name in user_names])
+    for text in PERSONAL_TEXTS:
+        _refuse_shared(text, orders, [order.options.get(text.key) for order in orders])
+
+
+def _refuse_shared(text: Text, orders: Sequence[DeliveryOrder], values: Sequence[JSON]) -> None:
+    by_value: dict[str, set[UUID]] = {}
+    for order, value in zip(orders, values, strict=True):
+        if value:
+            by_value.setdefault(str(value), set()).add(order.reference)
+    culprits = frozenset().union(*(references for references in by_value.values() if len(references) > 1))
+    if culprits:
+        message = (
+            f"{len(culprits)} candidates of this call share the {text.wire} of another, which belongs to one candidate. "
+            "Deliver to each of them alone."
+        )
+        raise Rejected(f"Nothing was sent. {message}", fields={text.key: message}, culprits=culprits)
 
 
 def _get(value: JSON, name: str) -> JSON:

@@ -61,7 +61,7 @@ WORKFLOWS = [
 ]
 AS_THE_VENDOR_SAYS = "As Cirrus does by default"
 EXT_ID_WORDS = "Letters without accents, digits and dashes."
-ONE_CANDIDATE = "Belongs to one candidate: fill it in only when you deliver to one."
+ONE_CANDIDATE = "Belongs to one candidate: it is refused when you deliver to several."
 
 ANY_REFERENCE: Final = UUID(int=0)
 ANY_START: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -241,7 +241,7 @@ def _settings_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class DeliveryForm(VendorForm):
-    """The candidate's fields that no roster holds: the same for every candidate of one press."""
+    """The candidate's fields that no roster holds: the same for every candidate of one press, or for one candidate alone."""
 
     OWN_NAMES = {
         **{text.wire: text.key for text in (*PERSON_TEXTS, CANDIDATE_EXT_ID)},
@@ -249,21 +249,19 @@ class DeliveryForm(VendorForm):
         "ReasonableAdjustmentPercentage": "extra_time_percent",
     }
     SECTIONS = [
-        ("Where the candidates belong", ["company", "comp_id", "voucher_id"]),
-        ("Address", ["address_line1", "address_line2", "postal_code", "city", "state", "country_code"]),
+        ("Where the candidates belong", ["company", "comp_id", "city", "state", "country_code"]),
         ("Proctors", ["proctor_uids"]),
         (
             "For one candidate only",
-            ["user_name", "password", "registration_number", "phone_number", "photo", "attempt_ext_id"],
+            [
+                *("user_name", "password", "registration_number", "voucher_id", "phone_number", "photo"),
+                *("address_line1", "address_line2", "postal_code", "attempt_ext_id"),
+            ],
         ),
     ]
 
     company = _text("company", "Company")
     comp_id = _text("comp_id", "Company id")
-    voucher_id = _text("voucher_id", "Voucher id")
-    address_line1 = _text("address_line1", "Address, first line")
-    address_line2 = _text("address_line2", "Address, second line")
-    postal_code = _text("postal_code", "Postal code")
     city = _text("city", "City")
     state = _text("state", "State")
     country_code = _text("country_code", "Country code")
@@ -276,6 +274,10 @@ class DeliveryForm(VendorForm):
     )
     registration_number = _text("registration_number", "Registration number", ONE_CANDIDATE)
     phone_number = _text("phone_number", "Phone", f"Empty: the candidate's phone from the roster. {ONE_CANDIDATE}")
+    voucher_id = _text("voucher_id", "Voucher id", ONE_CANDIDATE)
+    address_line1 = _text("address_line1", "Address, first line", ONE_CANDIDATE)
+    address_line2 = _text("address_line2", "Address, second line", ONE_CANDIDATE)
+    postal_code = _text("postal_code", "Postal code", ONE_CANDIDATE)
     photo = _text("photo", "Photo", f"Such as the address of a picture. {ONE_CANDIDATE}")
     attempt_ext_id = _text(
         "attempt_ext_id",

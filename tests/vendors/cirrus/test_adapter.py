@@ -532,6 +532,25 @@ class TestObjections:
         assert caught.value.culprits == {order(1).reference, order(2).reference}
         assert cirrus.requests == []
 
+    @pytest.mark.parametrize("name", sorted(CirrusAdapter.PERSONAL_OPTIONS))
+    def test_what_belongs_to_one_candidate_is_refused_for_several(self, cirrus: Cirrus, name: str) -> None:
+        alike = {name: "X-1", "company": "Widgets Inc"}
+
+        with pytest.raises(Rejected) as caught:
+            deliver(cirrus, order(1, options=alike), order(2, options=alike), order(3, options={"company": "Other"}))
+
+        assert caught.value.culprits == {order(1).reference, order(2).reference}
+        assert list(caught.value.fields) == [name]
+        assert "belongs to one candidate" in caught.value.message
+        assert cirrus.requests == []
+
+    def test_the_id_of_another_is_refused_as_a_user_name(self, cirrus: Cirrus) -> None:
+        with pytest.raises(Rejected) as caught:
+            deliver(cirrus, order(1, options={"user_name": "CAND-2"}), order(2))
+
+        assert list(caught.value.fields) == ["user_name"]
+        assert cirrus.requests == []
+
 
 class TestTheReply:
     def test_of_the_page_creates_without_links(self, cirrus: Cirrus) -> None:

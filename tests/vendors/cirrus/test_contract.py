@@ -48,7 +48,7 @@ def orders(count: int = ALWAYS) -> list[DeliveryOrder]:
                 special_needs=number == 1,
                 extra_time_percent=25 if number == 1 else 0,
             ),
-            options={"password": PASSWORD},
+            options={"password": PASSWORD} if number == 0 else {},
         )
         for number in range(count)
     ]
