@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -216,10 +215,15 @@ def _by_hand(account: Account, reference: UUID, found: Mapping[str, str], *, at:
 
 
 def _choice(action: Action, number: int | None) -> Created:
-    choices: list[Any] = action.choices or []
+    choices = choices_of(action)
     if number is None or not 0 <= number < len(choices):
         raise NotAllowed("That choice is not there any more. Look it up again.")
-    return values.unpack(choices[number], Created)
+    return choices[number]
+
+
+def choices_of(action: Action) -> list[Created]:
+    """What was found at the vendor and could be it. Raises values.Unreadable."""
+    return [values.unpack(choice, Created) for choice in action.choices or []]
 
 
 def waiting_for_a_person(user: User) -> QuerySet[Action]:

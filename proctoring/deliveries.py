@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -56,7 +56,23 @@ def draft(plan: Plan, *, exam: Exam, by: User | None, now: datetime, reason: str
 
 
 def plan_of(batch: Batch) -> Plan:
+    """What a draft would ask for. Raises values.Unreadable."""
     return values.unpack(batch.plan, Plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """What a batch keeps of its plan once it is confirmed: who was left out."""
+
+    is_retake: bool
+    skipped: tuple[Row, ...]
+
+
+def skipped_of(batch: Batch) -> tuple[Row, ...]:
+    """Who was left out when a batch was confirmed, and why. Raises values.Unreadable."""
+    if batch.confirmed_at is None or not batch.plan:
+        return ()
+    return values.unpack(batch.plan, Skipped).skipped
 
 
 @transaction.atomic
@@ -87,8 +103,9 @@ def request(
     saved = _save_candidates(exam, rows, by=by, now=now)
     asked = _ask(batch, plan, exam, saved, ticked, by=by, now=now)
     late = {row.key: _CANDIDATE_TAKEN for row in rows} | {row.key: _DELIVERY_TAKEN for row in saved}
-    skipped = [values.pack(_left_out(row, late.get(row.key))) for row in plan.rows if row.key not in asked]
-    Batch.objects.filter(pk=batch.pk).update(plan={"is_retake": plan.is_retake, "skipped": skipped})
+    skipped = tuple(_left_out(row, late.get(row.key)) for row in plan.rows if row.key not in asked)
+    rest = values.pack(Skipped(is_retake=plan.is_retake, skipped=skipped))
+    Batch.objects.filter(pk=batch.pk).update(plan=rest)
     return Batch.objects.get(pk=batch.pk)
 
 
@@ -195,13 +212,13 @@ def _delivery(exam: Exam, row: Row, plan: Plan, is_arranged: bool, now: datetime
 def _drafts(exam: Exam, plan: Plan, pairs: Sequence[tuple[Row, Delivery]]) -> list[ledger.Draft]:
     capability = registry.capability(exam.account.vendor, Verb.CREATE_DELIVERIES)
     many = capability.many if capability else 1
-    exam_values = values.pack(values.of_exam(exam))
+    exam_values = values.of_exam(exam)
     drafts, group = [], uuid4()
     for number, (row, delivery) in enumerate(pairs):
         group = uuid4() if number % many == 0 else group
         reference = uuid4()
         order = planning.order_of(row, plan, is_arranged_by_hand=delivery.is_arranged_by_hand, reference=reference)
-        payload = {"exam": exam_values, "order": values.pack(order)}
+        payload = values.pack(values.DeliveryPayload(exam=exam_values, order=order))
         drafts.append(ledger.Draft(id=reference, target=delivery, payload=payload, group=group))
     return drafts
 
@@ -246,8 +263,8 @@ _CREATED = (
     "note = %s, created_at = %s WHERE id = %s AND state = %s"
 )
 _REFERENCE = (
-    f'INSERT INTO "{CandidateReference._meta.db_table}" (candidate_id, account_id, ref) SELECT %s, %s, %s '  # noqa: S608
-    f'WHERE EXISTS (SELECT 1 FROM "{Delivery._meta.db_table}" WHERE id = %s AND created_at = %s) '
+    f'INSERT INTO "{CandidateReference._meta.db_table}" (candidate_id, account_id, ref) SELECT candidate_id, %s, %s '  # noqa: S608
+    f'FROM "{Delivery._meta.db_table}" WHERE id = %s AND created_at = %s '
     "ON CONFLICT (candidate_id, account_id) DO UPDATE SET ref = excluded.ref"
 )
 
@@ -266,8 +283,7 @@ def writing_created(all_created: Sequence[tuple[Action, Created, datetime]]) -> 
         row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
         deliveries.append([*row, delivery_id, requested])
         if created.person_ref:
-            candidate_id = UUID(action.payload["order"]["person"]["reference"])
-            references.append([candidate_id, action.account_id, created.person_ref, delivery_id, now])
+            references.append([action.account_id, created.person_ref, delivery_id, now])
     return [(_CREATED, deliveries), (_REFERENCE, references)]
 
 
@@ -410,7 +426,7 @@ def _ask_new_link(delivery: Delivery, *, by: User | None, reason: str, now: date
         attempt=delivery.attempt,
         options=delivery.options,
     )
-    payload = {"exam": values.pack(values.of_exam(delivery.exam)), "order": values.pack(order), "ref": delivery.ref}
+    payload = values.pack(values.LinkPayload(exam=values.of_exam(delivery.exam), order=order, ref=delivery.ref))
     draft_ = ledger.Draft(id=reference, target=delivery, payload=payload)
     (action,) = ledger.request(
         [draft_], account=delivery.exam.account, verb=Verb.REISSUE_LINK, by=by, now=now, reason=reason, priority=1

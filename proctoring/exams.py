@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from proctoring import journal, ledger, planning, policy, values
 from proctoring.models import OPEN_STATES, Action, Call, Exam, User
 from proctoring.vendors import registry
-from proctoring.vendors.base import ExamResult, ExamValues, HttpRequest, Objection, Verb
+from proctoring.vendors.base import ExamResult, ExamValues, FieldCheck, HttpRequest, Objection, Verb
 from proctoring.vendors.errors import VendorError
 from proctoring.vendors.formfields import SecretInput
 
@@ -137,7 +137,7 @@ def send(exam: Exam, *, by: User | None, reason: str = "", now: datetime) -> Act
     shown = preview(exam, now=now)
     if shown.why_not or shown.verb is None:
         raise Refused(shown.why_not)
-    payload = {"exam": values.pack(values_to_send(exam))}
+    payload = values.pack(values.ExamPayload(exam=values_to_send(exam)))
     draft = ledger.Draft(target=exam, payload=payload)
     (action,) = ledger.request([draft], account=exam.account, verb=shown.verb, by=by, now=now, reason=reason)
     journal.record(
@@ -165,6 +165,11 @@ def why_not_its(action: Action, ref: str) -> str:
     """Why the vendor's exam `ref` cannot be the one that this action created; "" where it can."""
     other = Exam.objects.filter(account_id=action.account_id, ref=ref).exclude(pk=cast(UUID, action.exam_id)).first()
     return f"The vendor's exam {ref} belongs to “{other.title}” already." if other and ref else ""
+
+
+def checks_of(action: Action) -> list[FieldCheck]:
+    """What the vendor's reply said of each field that was sent. Raises values.Unreadable."""
+    return [values.unpack(check, FieldCheck) for check in action.result.get("checks", [])]
 
 
 def apply_sent(action: Action, result: ExamResult, *, now: datetime) -> None:

@@ -368,7 +368,7 @@ def _invitation(draft: Draft, by: User | None, now: datetime, is_rehearsal: bool
     )
 
 
-def _payload(invitation: Invitation, reply_to: str, now: datetime) -> dict[str, object]:
+def _payload(invitation: Invitation, reply_to: str, now: datetime) -> Any:
     sender = settings.DEFAULT_FROM_EMAIL
     message = Message(
         reference=invitation.pk,
@@ -376,7 +376,7 @@ def _payload(invitation: Invitation, reply_to: str, now: datetime) -> dict[str, 
         to=address_of(invitation.to),
         body=compose(invitation, sender=sender, reply_to=reply_to, now=now),
     )
-    return {"message": values.pack(message)}
+    return values.pack(values.MessagePayload(message=message))
 
 
 # --- what came of it --------------------------------------------------------------------------------------------------

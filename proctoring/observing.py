@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from proctoring import journal, values
+from proctoring import journal
 from proctoring.models import Account, Candidate, CandidateReference, Delivery, Exam, JournalEntry, Session
-from proctoring.vendors.base import SessionSnapshot
+from proctoring.vendors.base import SessionSnapshot, SessionState
 
 MATCHED = ("exam_id", "candidate_id")
 OBSERVED = (
@@ -172,14 +172,13 @@ def _belongs(exam: Exam, snapshot: SessionSnapshot) -> bool:
 
 def snapshot_of(session: Session) -> SessionSnapshot:
     """What the console shows of a session, as an adapter compares it with what is there now."""
-    data = {
-        "ref": session.ref,
-        "state": session.state,
-        "vendor_state": session.vendor_state,
-        "score": session.score,
-        "score_min": session.score_min,
-        "score_max": session.score_max,
-        "has_responses": session.has_responses,
-        "responses": session.content.get("responses"),
-    }
-    return values.unpack(data, SessionSnapshot)
+    return SessionSnapshot(
+        ref=session.ref,
+        state=SessionState(session.state),
+        vendor_state=session.vendor_state,
+        score=session.score,
+        score_min=session.score_min,
+        score_max=session.score_max,
+        has_responses=session.has_responses,
+        responses=session.content.get("responses"),
+    )

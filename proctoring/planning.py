@@ -56,6 +56,10 @@ class Row:
         return self.standing is not Standing.ASKS or self.key in arranged
 
 
+# A plan that was drafted before is judged again when it is confirmed, and that finds who is in the exam.
+values.UPGRADES[Row] = (lambda data: {"is_in_exam": False, **data},)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the preview shows. `refusal` is why nothing at all can be delivered now; "" where something can."""
@@ -398,8 +402,3 @@ def _unconnected(exam: Exam) -> Adapter:
 
 def no_transport(request: HttpRequest, *, is_effect: bool) -> HttpResponse:
     raise AssertionError("A plan asks no vendor.")
-
-
-def row_from(data: Any) -> Row:
-    """A row as it was packed."""
-    return values.unpack(data, Row)

@@ -162,7 +162,23 @@ def draft(plan: Plan, *, team_id: int, by: User | None, now: datetime) -> Batch:
 
 
 def plan_of(batch: Batch) -> Plan:
+    """What a draft would ask for. Raises values.Unreadable."""
     return values.unpack(batch.plan, Plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """What a batch keeps of its plan once it is confirmed: what was left out."""
+
+    verb: Verb
+    skipped_sessions: tuple[Row, ...]
+
+
+def skipped_of(batch: Batch) -> tuple[Row, ...]:
+    """What was left out when a batch was confirmed, and why. Raises values.Unreadable."""
+    if batch.confirmed_at is None or not batch.plan:
+        return ()
+    return values.unpack(batch.plan, Skipped).skipped_sessions
 
 
 @transaction.atomic
@@ -189,8 +205,9 @@ def request(
     for account_id in sorted({session.account_id for session in sessions.values()}):
         pairs = [(row, sessions[row.session_id]) for row in asked if sessions[row.session_id].account_id == account_id]
         _ask(batch, drafted, pairs, words, by=by, now=now)
-    skipped = [values.pack(row) for row in rows if row.session_id not in done]
-    Batch.objects.filter(pk=batch.pk).update(plan={"verb": drafted.verb.value, "skipped_sessions": skipped})
+    skipped = tuple(row for row in rows if row.session_id not in done)
+    rest = values.pack(Skipped(verb=drafted.verb, skipped_sessions=skipped))
+    Batch.objects.filter(pk=batch.pk).update(plan=rest)
     return Batch.objects.get(pk=batch.pk)
 
 
@@ -225,7 +242,8 @@ def _ask(
             responses=drafted.responses,
             submit_for_scoring=drafted.submit_for_scoring,
         )
-        drafts.append(ledger.Draft(id=reference, target=session, payload={"order": values.pack(order)}))
+        payload = values.pack(values.SessionPayload(order=order))
+        drafts.append(ledger.Draft(id=reference, target=session, payload=payload))
     try:
         with transaction.atomic():
             ledger.request(
@@ -419,9 +437,16 @@ def facts_of_result(result: SessionResult) -> Mapping[str, Any]:
     }
 
 
-def kept_of_result(result: SessionResult) -> dict[str, Any]:
+def kept_of_result(result: SessionResult) -> Any:
     """What is kept encrypted: the session whole, before and after."""
-    return {"before": values.pack(result.before), "after": values.pack(result.after)}
+    return values.pack(values.Kept(before=result.before, after=result.after))
+
+
+def kept_of(action: Action) -> dict[str, Any]:
+    """What an action keeps of its session, to be shown. Raises values.Unreadable."""
+    kept = values.unpack(action.kept, values.Kept)
+    parts = {"before": kept.before, "after": kept.after}
+    return {name: values.plain(part) for name, part in parts.items() if part is not None}
 
 
 # --- deliveries' own sessions -----------------------------------------------------------------------------------------

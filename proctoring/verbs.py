@@ -5,41 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from proctoring import deliveries, exams, invitations, sessions, sql, values
 from proctoring.ledger import Done, Entry, Looked, Settled, Verbs
 from proctoring.models import Action
+from proctoring.values import DeliveryPayload, ExamPayload, Kept, LinkPayload, MessagePayload, SessionPayload
 from proctoring.vendors.base import (
     Adapter,
     Ambiguous,
     Created,
-    DeliveryOrder,
     DeliveryResult,
     ExamResult,
-    ExamValues,
     Found,
     LookUp,
-    Message,
     Refused,
     Sending,
     SessionOrder,
     SessionResult,
-    SessionSnapshot,
     Verb,
     Verdict,
 )
 
-
-def _exam(actions: Sequence[Action]) -> ExamValues:
-    return values.unpack(actions[0].payload["exam"], ExamValues)
+P = TypeVar("P")
 
 
-def _orders(actions: Sequence[Action]) -> list[DeliveryOrder]:
-    return [values.unpack(action.payload["order"], DeliveryOrder) for action in actions]
+def _payloads(actions: Sequence[Action], cls: type[P]) -> list[P]:
+    """What was asked for. Raises values.Unreadable, naming the actions that it is about."""
+    found, faults = [], {}
+    for action in actions:
+        try:
+            found.append(values.unpack(action.payload, cls))
+        except values.Unreadable as error:
+            faults[action.pk] = error
+    if faults:
+        first = next(iter(faults.values()))
+        raise type(first)(first.message, culprits=frozenset(faults))
+    return found
 
 
 def _create_deliveries(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    return [_settled(result) for result in adapter.create_deliveries(_exam(actions), _orders(actions), sending)]
+    asked = _payloads(actions, DeliveryPayload)
+    results = adapter.create_deliveries(asked[0].exam, [item.order for item in asked], sending)
+    return [_settled(result) for result in results]
 
 
 def _settled(result: DeliveryResult) -> Settled:
@@ -53,7 +61,8 @@ def _find_deliveries(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Lo
     sent_at = min(action.sent_at or action.created_at for action in actions)
     taken = frozenset(ref for action in actions for ref in deliveries.refs_of_others(action))
     doubts = {action.pk: deliveries.doubt_about_links(action) for action in actions}
-    found = adapter.find_deliveries(_exam(actions), _orders(actions), sent_at, taken)
+    asked = _payloads(actions, DeliveryPayload)
+    found = adapter.find_deliveries(asked[0].exam, [item.order for item in asked], sent_at, taken)
     return [_looked(item, doubts.get(item.reference, "")) for item in found]
 
 
@@ -86,8 +95,9 @@ def _writing_created(done: Sequence[Done]) -> list[sql.Statement]:
 
 
 def _reissue_link(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    ref, doubt = actions[0].payload["ref"], deliveries.doubt_about_links(actions[0])
-    created = _doubted(adapter.reissue_link(_exam(actions), _orders(actions)[0], ref), doubt)
+    (asked,) = _payloads(actions, LinkPayload)
+    doubt = deliveries.doubt_about_links(actions[0])
+    created = _doubted(adapter.reissue_link(asked.exam, asked.order, asked.ref), doubt)
     return [Settled(reference=actions[0].pk, verdict=Verdict.HAPPENED, message=created.note, value=created)]
 
 
@@ -99,12 +109,14 @@ def _apply_reissued(action: Action, settled: Settled, *, now: datetime) -> None:
 
 
 def _create_exam(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    return [_settled_exam(actions[0], adapter.create_exam(_exam(actions), sending))]
+    (asked,) = _payloads(actions, ExamPayload)
+    return [_settled_exam(actions[0], adapter.create_exam(asked.exam, sending))]
 
 
 def _update_exam(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
+    (asked,) = _payloads(actions, ExamPayload)
     doubt = exams.doubt_about_update(actions[0])
-    result = adapter.update_exam(_exam(actions), sending)
+    result = adapter.update_exam(asked.exam, sending)
     return [_settled_exam(actions[0], replace(result, note=f"{result.note} {doubt}".strip()))]
 
 
@@ -119,7 +131,8 @@ def _settled_exam(action: Action, result: ExamResult) -> Settled:
 
 
 def _find_exam(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Looked]:
-    found = adapter.find_exam(_exam(actions))
+    (asked,) = _payloads(actions, ExamPayload)
+    found = adapter.find_exam(asked.exam)
     if found is None:
         return [Looked(reference=actions[0].pk)]
     if not found.ref:
@@ -141,10 +154,10 @@ def _apply_exam(action: Action, settled: Settled, *, now: datetime) -> None:
 def _session_verb(verb: Verb) -> Entry:
     def perform(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
         method: Callable[[SessionOrder, Sending], SessionResult] = getattr(adapter, verb.value)
-        return [_settled_session(method(_session_order(actions[0]), sending))]
+        return [_settled_session(method(_session_order(actions), sending))]
 
     def look_up(adapter: Adapter, actions: Sequence[Action]) -> Sequence[Looked]:
-        result = adapter.look_at(_session_order(actions[0]), verb)
+        result = adapter.look_at(_session_order(actions), verb)
         if result.verdict is Verdict.HAPPENED:
             return [Looked(reference=result.reference, found=_settled_session(result))]
         # "It did not" proves nothing, whatever was read: sent again, it would meet what the candidate did meanwhile.
@@ -154,11 +167,12 @@ def _session_verb(verb: Verb) -> Entry:
     return Entry(perform=perform, apply=_apply_session, look_up=look_up, after=sessions.after_effect)
 
 
-def _session_order(action: Action) -> SessionOrder:
+def _session_order(actions: Sequence[Action]) -> SessionOrder:
     """What was asked for. Once it may have been sent, it is compared with what was read just before, not with the preview."""
-    order = values.unpack(action.payload["order"], SessionOrder)
-    before = (action.kept or {}).get("before")
-    return order if before is None else replace(order, expected=values.unpack(before, SessionSnapshot))
+    (asked,) = _payloads(actions, SessionPayload)
+    kept = actions[0].kept
+    before = values.unpack(kept, Kept).before if kept is not None else None
+    return asked.order if before is None else replace(asked.order, expected=before)
 
 
 def _settled_session(result: SessionResult) -> Settled:
@@ -181,7 +195,8 @@ def _apply_session(action: Action, settled: Settled, *, now: datetime) -> None:
 
 
 def _send_message(adapter: Adapter, actions: Sequence[Action], sending: Sending) -> Sequence[Settled]:
-    adapter.send_message(values.unpack(actions[0].payload["message"], Message), sending)
+    (asked,) = _payloads(actions, MessagePayload)
+    adapter.send_message(asked.message, sending)
     return [Settled(reference=actions[0].pk, verdict=Verdict.HAPPENED)]
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from django import forms
 
-from proctoring.attention import LABELS, Step
+from proctoring.attention import LABELS, Step, choices_of
 from proctoring.forms.fields import UuidListField
 from proctoring.models import Account, Action
 from proctoring.vendors import registry
+from proctoring.vendors.base import Created
 
 MANY = (Step.LOOK_UP, Step.SEND_AGAIN, Step.RETRY, Step.CANCEL)  # what needs no details of each
 
@@ -43,18 +44,17 @@ class PickForm(ReasonForm):
 
     def __init__(self, *args: Any, action: Action, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        found: list[dict[str, Any]] = action.choices or []
-        choices = [(str(number), _words(choice)) for number, choice in enumerate(found)]
+        choices = [(str(number), _words(choice)) for number, choice in enumerate(choices_of(action))]
         self.fields["choice"].choices = choices  # type: ignore[attr-defined]
         self.order_fields(["choice", "reason"])
 
 
-def _words(choice: dict[str, Any]) -> str:
-    parts = [f"delivery {choice.get('ref', '')}"]
-    if choice.get("person_ref"):
-        parts.append(f"candidate {choice['person_ref']}")
-    if choice.get("note"):
-        parts.append(choice["note"])
+def _words(choice: Created) -> str:
+    parts = [f"delivery {choice.ref}"]
+    if choice.person_ref:
+        parts.append(f"candidate {choice.person_ref}")
+    if choice.note:
+        parts.append(choice.note)
     return ", ".join(parts)
 
 

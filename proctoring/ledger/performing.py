@@ -303,6 +303,9 @@ def perform(claim: Claim, verbs: Verbs) -> Outcome:
         error = caught
     except LeaseLost as caught:
         error = caught
+    except values.Unreadable as caught:
+        log.error("%s for account %s cannot be read: %s", claim.verb, claim.account.pk, caught)
+        error = caught
     except (OperationalError, InterfaceError) as caught:
         log.warning(
             "The database was away while performing %s for account %s: %s", claim.verb, claim.account.pk, caught

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
 READ_TRIES = 3
+NEWER_WAITS = timedelta(seconds=15)  # an older worker looks again; one of the new version may come meanwhile
 NO_CALL = UUID(int=0)
 MAX_FIELDS, MAX_NAME, MAX_WORDS = 100, 200, 500  # of what a refusal names
 
@@ -144,7 +145,7 @@ def _settle_effect(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime) 
 def _keep(action: Action, settled: Settled | None, error: Exception | None) -> None:
     """What was there before (and after) an effect outlives it, whatever became of it."""
     before = getattr(error, "before", None)
-    kept = settled.kept if settled else {"before": values.pack(before)} if before is not None else None
+    kept = settled.kept if settled else values.pack(values.Kept(before=before)) if before is not None else None
     if kept is not None:
         Action.objects.filter(pk=action.pk).update(kept=kept)
 
@@ -172,6 +173,8 @@ def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime
         _move(action, ActionState.QUEUED, now, "action.waits", due_at=now, tries=tries)
     elif isinstance(error, DatabaseAway) and not outcome.was_sent:
         _wait(action, Unavailable(error.message), now)
+    elif isinstance(error, values.Unreadable) and not outcome.was_sent:
+        _write_unreadable(action, error, now)
     elif isinstance(error, OutcomeUnknown) or (outcome.was_sent and not _is_refusal(error, outcome)):
         _unknown_or_again(action, claim, _sentence(error), now)
     elif isinstance(error, Unavailable):
@@ -188,6 +191,23 @@ def _write_failure(action: Action, claim: Claim, outcome: Outcome, now: datetime
         _need_attention(action, *_attention(error), now, fields=error.fields if isinstance(error, Rejected) else None)
 
 
+def _write_unreadable(action: Action, error: values.Unreadable, now: datetime) -> None:
+    """Nothing was sent. What a newer version wrote waits for a worker of that version; all else needs a person."""
+    if isinstance(error, values.Newer):
+        waits = {"due_at": now + NEWER_WAITS, "tries": max(action.tries - 1, 0), "message": f"{_NEWER} {error.message}"}
+        _move(action, ActionState.QUEUED, now, "action.waits", **waits)
+    elif action.may_have_acted:
+        _become_unknown(action, f"It was sent before and got no answer. {_UNREADABLE} {error.message}", now)
+    elif action.pk not in error.culprits:
+        sentence = "Nothing was sent because of somebody else in the same call: try again without them."
+        _need_attention(action, Attention.BROKEN, f"{sentence} {error.message}", now)
+    else:
+        sentence = f"Nothing was sent. {_UNREADABLE} Cancel it and ask for it again. {error.message}"
+        _need_attention(action, Attention.BROKEN, sentence, now)
+
+
+_UNREADABLE = "This version of the console cannot read what was asked for."
+_NEWER = "A newer version of the console asked for this: it waits for a worker of that version."
 _NOT_TO_BLAME = "The whole call was refused because of somebody else in it: try again without them."
 _FAULT = "Something went wrong in this console while it was sent. The log has the details."
 
@@ -289,6 +309,8 @@ def _settle_look_up(claim: Claim, outcome: Outcome, verbs: Verbs, now: datetime)
     for action in claim.actions:
         if _is_superseded(action, claim):
             log.info("Look-up %s came back after a later one had begun, which decides", claim.call.pk)
+        elif isinstance(outcome.error, values.Newer):
+            _note_look(action, now, f"{_NEWER} {outcome.error.message}", look_due_at=now + NEWER_WAITS)
         elif outcome.error is not None:
             _note_look(action, now, f"It could not be looked up: {_sentence(outcome.error)}")
         else:
@@ -304,6 +326,8 @@ def _is_superseded(action: Action, claim: Claim) -> bool:
 
 
 def _sentence(error: Exception | None) -> str:
+    if isinstance(error, values.Unreadable):
+        return f"{_UNREADABLE} {error.message}"
     return error.message if isinstance(error, VendorError | DatabaseAway) else _FAULT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -19,9 +20,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from proctoring import policy
+from proctoring import policy, values
 from proctoring.models import Membership, Role, Team, User
 from proctoring.policy import Right
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
@@ -62,11 +65,28 @@ def console(
             return _to_sign_in(cast(ConsoleRequest, request))
         if not request.user.is_staff:
             raise PermissionDenied("This console is for the staff who run exams. Ask an administrator to let you in.")
-        response = view(cast(ConsoleRequest, request), *args, **kwargs)
+        try:
+            response = view(cast(ConsoleRequest, request), *args, **kwargs)
+        except values.Unreadable as error:
+            response = _unreadable(cast(ConsoleRequest, request), error)
         add_never_cache_headers(response)
         return response
 
     return wrapped
+
+
+def _unreadable(request: ConsoleRequest, error: values.Unreadable) -> HttpResponse:
+    """In place of a page about something that another version of the console wrote."""
+    log.error("%s cannot be shown: %s", request.path, error)
+    is_newer = isinstance(error, values.Newer)
+    context = {
+        "title": "This cannot be shown" + (" yet" if is_newer else ""),
+        "sentence": "A newer version of the console wrote this, and is being installed. Open it again in a minute."
+        if is_newer
+        else "Another version of the console wrote this, and it cannot be read any more. Ask for it anew.",
+        "details": error.message,
+    }
+    return page(request, "proctoring/unreadable.html", status=503 if is_newer else 409, **context)
 
 
 def _to_sign_in(request: ConsoleRequest) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,7 +83,7 @@ def batch(request: ConsoleRequest, batch: UUID) -> HttpResponseBase:
     counts = deliveries.progress(row)
     state = request.GET.get("state", "")
     shown = _page(row, state if state in ActionState.values else "", request.GET.get("page"))
-    skipped = [planning.row_from(item) for item in row.plan.get("skipped", [])]
+    skipped = deliveries.skipped_of(row)
     context = {
         "title": str(row.exam or "Batch"),
         "rows": _rows(shown.object_list, request),
@@ -308,13 +308,11 @@ def batch_export(request: ConsoleRequest, batch: UUID, format: str) -> HttpRespo
     actions = list(_actions(row).defer(None).defer("payload") if with_proctor else _actions(row))
     if with_proctor:
         _record_proctor_links(request, actions)
-    cells = [_cells(action, with_proctor) for action in actions] + [_skipped(item, with_proctor) for item in _plan(row)]
+    cells = [_cells(action, with_proctor) for action in actions] + [
+        _skipped(item, with_proctor) for item in deliveries.skipped_of(row)
+    ]
     headers = [*HEADERS, PROCTOR_HEADER] if with_proctor else list(HEADERS)
     return _file(row, format, headers, cells)
-
-
-def _plan(batch: Batch) -> Iterator[planning.Row]:
-    return (planning.row_from(item) for item in batch.plan.get("skipped", []))
 
 
 def _record_proctor_links(request: ConsoleRequest, actions: Iterable[Action]) -> None:

@@ -21,7 +21,7 @@ from proctoring.forms.attention import ReasonForm
 from proctoring.models import OPEN_STATES, SESSION_STATES, Action, ActionState, DeliveryState, Exam, Session
 from proctoring.policy import Right
 from proctoring.vendors import masking, registry
-from proctoring.vendors.base import Adapter, FieldVerdict, HttpRequest, Verb
+from proctoring.vendors.base import Adapter, FieldCheck, FieldVerdict, HttpRequest, Verb
 from proctoring.vendors.errors import VendorError
 from proctoring.views import session_words, words
 from proctoring.views.access import ConsoleRequest, console, fragment, may, now, page, require
@@ -242,21 +242,20 @@ def _secret_names(adapter: Adapter) -> frozenset[str]:
 def _checks(last: Action | None, row: Exam, body: Any) -> list[Check]:
     """Each field that was sent last against the vendor's reply, and against what would be sent now."""
     fields = _flat(body) if isinstance(body, dict) else {}
-    found = last.result["checks"] if last else []
+    found = exams.checks_of(last) if last else []
     return [_check(item, row, fields) for item in found]
 
 
-def _check(item: Mapping[str, Any], row: Exam, fields: Mapping[str, Any]) -> Check:
-    name = str(item.get("name", ""))
+def _check(item: FieldCheck, row: Exam, fields: Mapping[str, Any]) -> Check:
+    name, sent = item.name, item.sent
     current = fields.get(name, MISSING)
-    sent = item.get("sent")
     known = (sent, row.confirmed.get(name, sent))
     has_changed = current is not MISSING and not _is_masked(current) and current not in known
     return Check(
         name=name,
         sent=_text(sent),
-        reported=_text(item.get("reported")),
-        badge=VERDICTS.get(item.get("verdict", ""), VERDICTS[FieldVerdict.NOT_REPORTED]),
+        reported=_text(item.reported),
+        badge=VERDICTS[item.verdict],
         now=_text(current) if has_changed else "",
         has_changed=has_changed,
     )

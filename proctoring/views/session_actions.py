@@ -16,7 +16,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict, Stre
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from proctoring import attention, deliveries, exports, journal, ledger, policy, questions, sessions, values
+from proctoring import attention, deliveries, exports, journal, ledger, policy, questions, sessions
 from proctoring.attention import Button
 from proctoring.forms.attention import ReasonForm
 from proctoring.forms.sessions import ChooseForm, ConfirmForm
@@ -296,7 +296,7 @@ def session_action_again(request: ConsoleRequest, batch: UUID) -> HttpResponse:
 def _result(request: ConsoleRequest, row: Batch) -> HttpResponse:
     state = request.GET.get("state", "")
     shown = _page(row, state if state in ActionState.values else "", request.GET.get("page"))
-    skipped = _skipped(row)
+    skipped = sessions.skipped_of(row)
     context = {
         "title": session_words.title(row.kind),
         "rows": _rows(request, shown.object_list),
@@ -308,10 +308,6 @@ def _result(request: ConsoleRequest, row: Batch) -> HttpResponse:
         **_progress(request, row),
     }
     return page(request, "proctoring/session_result.html", **context)
-
-
-def _skipped(row: Batch) -> list[sessions.Row]:
-    return [values.unpack(item, sessions.Row) for item in row.plan.get("skipped_sessions", [])]
 
 
 def _actions(row: Batch) -> QuerySet[Action]:
@@ -511,7 +507,7 @@ def session_action_report(request: ConsoleRequest, batch: UUID, format: str) -> 
     if format not in FORMATS:
         raise Http404
     row = _batch(request, batch)
-    planned = list(sessions.plan_of(row).rows) if row.confirmed_at is None else _skipped(row)
+    planned = list(sessions.plan_of(row).rows) if row.confirmed_at is None else list(sessions.skipped_of(row))
     cells = [_cells(ResultRow(action, (), False)) for action in _actions(row)] + [_planned(item) for item in planned]
     return _file(row, format, cells)
 

@@ -533,15 +533,15 @@ def session_kept(request: ConsoleRequest, action: UUID) -> HttpResponse:
     row = get_object_or_404(found.exclude(session=None).exclude(kept=None), pk=action)
     require(request, row.team_id, Right.RESET)
     assert row.session is not None  # noqa: S101 - as asked for two lines above
-    journal.record("session.kept_exported", row.session, team=row.team_id, at=now(), by=request.user, action=row)
     data = {
         "session": row.session.ref,
         "action": str(row.pk),
         "verb": row.verb,
         "sent_at": row.sent_at,
         "reason": row.reason,
-        **row.kept,
+        **sessions.kept_of(row),
     }
+    journal.record("session.kept_exported", row.session, team=row.team_id, at=now(), by=request.user, action=row)
     name = f"session-{slugify(row.session.ref)[:60]}-before-{slugify(row.verb)}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return JsonResponse(data, headers=headers, json_dumps_params={"indent": 2, "ensure_ascii": False})

@@ -72,6 +72,21 @@ def _states() -> set[str]:
 
 
 class TestAGroup:
+    def test_is_not_sent_with_a_payload_that_cannot_be_read_and_names_whose_it_is(
+        self, exam: Exam, cirrus: Sandbox
+    ) -> None:
+        _deliver(exam, 2)
+        first, other = Action.objects.order_by("id")
+        del first.payload["order"]["attempt"]
+        first.save(update_fields=["payload"])
+
+        _drain(exam)
+
+        messages = dict(Action.objects.filter(state="needs_attention").values_list("pk", "message"))
+        assert messages[first.pk].startswith("Nothing was sent. This version of the console cannot read")
+        assert messages[other.pk].startswith("Nothing was sent because of somebody else in the same call")
+        assert not cirrus.requests("cirrus")
+
     def test_travels_in_one_call_and_everyone_gets_their_own_link(self, exam: Exam, cirrus: Sandbox) -> None:
         _deliver(exam, 30)
 

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from proctoring.models import Action, Batch
 from tests import factories
 from tests.views.conftest import Office
 
@@ -40,6 +41,26 @@ class TestConsole:
 
         assert answer.status_code == 403
         assert "Ask an administrator to let you in" in answer.content.decode()
+
+    def test_says_that_a_newer_version_wrote_what_a_page_is_about(self, office: Office) -> None:
+        batch = office.batch(1)
+        Batch.objects.update(plan={**batch.plan, "v": 2})
+
+        answer = office.as_("coordinator").get(reverse("batch", args=[batch.pk]))
+
+        assert answer.status_code == 503
+        assert "A newer version of the console wrote this" in answer.content.decode()
+
+    def test_asks_nothing_of_a_draft_that_cannot_be_read(self, office: Office) -> None:
+        batch = office.draft(factories.make_candidates(office.team, 1))
+        Batch.objects.update(plan={name: part for name, part in batch.plan.items() if name != "is_retake"})
+
+        answer = office.as_("coordinator").post(reverse("deliver_preview", args=[batch.pk]))
+
+        assert answer.status_code == 409
+        assert "Plan lacks “is_retake”" in answer.content.decode()
+        assert not Action.objects.exists()
+        assert Batch.objects.get().confirmed_at is None
 
     @pytest.mark.parametrize("name", PAGES)
     def test_is_never_stored_by_a_browser(self, office: Office, name: str) -> None:

@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from proctoring import questions, sessions
+from proctoring import questions, sessions, values
 from proctoring.models import (
     Account,
     Action,
@@ -30,7 +30,7 @@ from proctoring.models import (
     Team,
     User,
 )
-from proctoring.vendors.base import Verb
+from proctoring.vendors.base import SessionSnapshot, SessionState, Verb
 from tests import factories
 from tests.views.conftest import Office
 
@@ -111,6 +111,11 @@ def board(office: Office) -> Board:
 def text(answer: Any) -> str:
     content: str = answer.content.decode()
     return content
+
+
+def kept(**facts: Any) -> Any:
+    """What an action keeps of a session that was read before the effect."""
+    return values.pack(values.Kept(before=SessionSnapshot(ref="s-1", state=SessionState.COMPLETE, **facts)))
 
 
 def confirm(client: Client, batch: Batch, **data: Any) -> Any:
@@ -797,7 +802,7 @@ class TestSession:
         counts = []
         for _ in range(4):
             board.asked(Verb.RESET, session)
-            end(Action.objects.all(), ActionState.DONE, kept={"before": {}})
+            end(Action.objects.all(), ActionState.DONE, kept=kept())
             counts.append(queries_of(client, url))
 
         assert counts[0] == counts[-1]
@@ -896,7 +901,9 @@ class TestSetResponses:
         order = Action.objects.get().payload["order"]
         assert "It is submitted for scoring, too." in preview
         assert order["submit_for_scoring"] is True
-        assert order["responses"] == [{"item_ref": "item-1", "question_ref": "question-1", "option_indexes": [1]}]
+        assert order["responses"] == [
+            {"v": 1, "item_ref": "item-1", "question_ref": "question-1", "option_indexes": [1]}
+        ]
 
     @pytest.mark.parametrize(
         ("chosen", "words"), [(["0"], "Nothing would change."), ([], "no way to take an answer away"), (["7"], "7")]
@@ -939,7 +946,7 @@ class TestSetResponses:
 class TestKept:
     def test_is_exported_by_a_press_of_a_lead_and_journalled(self, board: Board) -> None:
         board.asked(Verb.RESET, board.session())
-        Action.objects.update(kept={"before": {"score": 80, "responses": {"q": "cupcake"}}})
+        Action.objects.update(kept=kept(score=80, responses={"q": "cupcake"}))
         action = Action.objects.get()
         url = reverse("session_kept", args=[action.pk])
 
@@ -951,7 +958,7 @@ class TestKept:
 
     def test_is_nobody_elses(self, board: Board) -> None:
         board.asked(Verb.RESET, board.session())
-        Action.objects.update(kept={"before": {}})
+        Action.objects.update(kept=kept())
         url = reverse("session_kept", args=[Action.objects.get().pk])
 
         assert board.as_("coordinator").post(url).status_code == 403

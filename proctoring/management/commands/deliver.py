@@ -101,7 +101,7 @@ class Command(ConsoleCommand):
             self._stop(planned, roster, options)
             return
         batch = self._request(plan, planned, exam, options, by, now)
-        left_out = [planning.row_from(item) for item in batch.plan["skipped"]] if batch else plan.rows
+        left_out = deliveries.skipped_of(batch) if batch else plan.rows
         had = [row.person.reference for row in left_out if row.sentences == (HAS_ONE,)]
         under_way = [delivery for delivery in _deliveries(exam, had) if delivery.state != DeliveryState.CREATED]
         asked_before = Action.objects.filter(delivery__in=under_way, verb=CREATE)

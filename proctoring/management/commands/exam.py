@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from proctoring import exams, refusals, sessions, waiting
+from proctoring import exams, refusals, sessions, values, waiting
 from proctoring.forms.exam import ExamDetailsForm
 from proctoring.management.console import (
     ConsoleCommand,
@@ -95,7 +95,7 @@ class Command(ConsoleCommand):
         self._say_sent(exam, action, options)
 
     def _say_sent(self, exam: Exam, action: Action, options: dict[str, Any]) -> None:
-        checks, refused = action.result.get("checks", []), refusals.of_action(action)
+        checks, refused = exams.checks_of(action), refusals.of_action(action)
         if options["format"] == "json":
             self.print_json(
                 {
@@ -103,7 +103,7 @@ class Command(ConsoleCommand):
                     "ref": exam.ref,
                     "state": action.state,
                     "message": action.message,
-                    "checks": checks,
+                    "checks": values.plain(checks),
                     "refused": {item.name: item.words for item in refused},
                 }
             )
@@ -115,7 +115,7 @@ class Command(ConsoleCommand):
             for item in refused:
                 self.stdout.write(f"{item.label}: {item.words}")
             self.print_table(
-                ["field", "sent", "vendor's reply"], [[c["name"], c["sent"], c["verdict"]] for c in checks]
+                ["field", "sent", "vendor's reply"], [[check.name, check.sent, check.verdict.value] for check in checks]
             )
         if options["wait"] and action.state != ActionState.DONE:
             _, *sentences = why_not_done([action.state], lambda: sessions.refusal(action.account, Verb(action.verb)))

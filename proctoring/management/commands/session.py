@@ -135,16 +135,15 @@ def _results(batch: Batch) -> list[dict[str, Any]]:
         for action in Action.objects.filter(batch=batch).select_related("session").order_by("session__name")
         if action.session is not None
     ]
-    skipped = batch.plan.get("skipped_sessions", [])
     return rows + [
         {
-            "session": item["expected"]["ref"],
-            "id": item["session_id"],
-            "name": item["name"],
-            "state": item["standing"],
-            "maturity": item["expected"].get("vendor_state", ""),
-            "score": item["expected"].get("score"),
-            "message": " ".join(item["sentences"]),
+            "session": item.expected.ref,
+            "id": str(item.session_id),
+            "name": item.name,
+            "state": item.standing.value,
+            "maturity": item.expected.vendor_state,
+            "score": item.expected.score,
+            "message": " ".join(item.sentences),
         }
-        for item in skipped
+        for item in sessions.skipped_of(batch)
     ]
