@@ -55,7 +55,6 @@ RIGHTS = {
     Step.FOUND: Right.RESOLVE,
     Step.HAPPENED: Right.RESOLVE,
     Step.PICK: Right.RESOLVE,
-    Step.RETRY: Right.DELIVER,
     Step.CANCEL: Right.CANCEL,
 }
 STEPS: Mapping[str, Sequence[Step]] = {
@@ -93,12 +92,17 @@ def buttons(action: Action, user: User) -> list[Button]:
         Button(
             step=step,
             label=label(action, step),
-            right=RIGHTS[step],
+            right=right_of(action, step),
             why_not=why_not(action, step, user),
             is_destructive=step is Step.CANCEL,
         )
         for step in _steps(action)
     ]
+
+
+def right_of(action: Action, step: Step) -> Right:
+    """What a step takes. To try an action again takes what it took to ask for it."""
+    return policy.VERB_RIGHTS[Verb(action.verb)] if step is Step.RETRY else RIGHTS[step]
 
 
 def label(action: Action, step: Step) -> str:
@@ -117,8 +121,9 @@ def why_not(action: Action, step: Step, user: User) -> str:
     """Why this user cannot take this step now; "" where they can."""
     if step is not Step.PICK and step not in _steps(action):
         return f"It is {action.get_state_display().lower()} now."
-    if not policy.may(user.role_in(action.team_id), RIGHTS[step]):
-        return f"Ask a {policy.least_role(RIGHTS[step]).label.lower()} of the team."
+    right = right_of(action, step)
+    if not policy.may(user.role_in(action.team_id), right):
+        return f"Ask a {policy.least_role(right).label.lower()} of the team."
     if step is Step.LOOK_UP:
         return _why_no_look_up(action)
     return ""

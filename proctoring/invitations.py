@@ -37,6 +37,7 @@ from proctoring.vendors import registry
 from proctoring.vendors.base import Message, Verb
 
 MAIL = "mail"
+KIND = "invite"  # of a batch
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -263,7 +264,9 @@ def request(
     if not fresh:
         raise Refused("Choose at least one delivery.")
     team = fresh[0].team
-    if batch_id is not None and (known := Batch.objects.filter(pk=batch_id, team=team).first()) is not None:
+    if batch_id is not None and (known := Batch.objects.filter(pk=batch_id).first()) is not None:
+        if (known.team_id, known.kind) != (team.pk, KIND):
+            raise Refused("This page was used for something else already. Open it again, then send.")
         return cast(Batch, known)
     account = account_of(team.pk)
     if sentence := _refusal_of_all(fresh, account, rehearse_to):
@@ -275,7 +278,7 @@ def request(
         wanted = _not_under_way(wanted)
     if not wanted:
         raise Refused("None of these candidates can be invited now, or all have an invitation.")
-    batch = Batch(team=team, kind="invite", by=by, created_at=now, confirmed_at=now, exam=wanted[0].exam)
+    batch = Batch(team=team, kind=KIND, by=by, created_at=now, confirmed_at=now, exam=wanted[0].exam)
     batch.pk = batch_id or batch.pk
     batch.save(force_insert=True)
     if not rehearse_to:

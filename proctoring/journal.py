@@ -54,6 +54,7 @@ EVENTS = {
     "action.done": "Done",
     "action.cancelled": "Cancelled",
     "team.changed": "Team changed",
+    "person.password": "Password set",
 }
 
 

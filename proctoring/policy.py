@@ -241,6 +241,15 @@ SESSION_RIGHTS = {
     Verb.RETAKE: Right.RETAKE,
     Verb.SUBMIT_RESPONSES: Right.SUBMIT_RESPONSES,
 }
+# Who may ask for an effect, wherever it is asked for: on its own page, again after a failure, from the command line.
+VERB_RIGHTS = {
+    Verb.CREATE_EXAM: Right.EDIT_EXAMS,
+    Verb.UPDATE_EXAM: Right.EDIT_EXAMS,
+    Verb.CREATE_DELIVERIES: Right.DELIVER,
+    Verb.REISSUE_LINK: Right.RETAKE,
+    Verb.SEND_MESSAGE: Right.INVITE,
+    **SESSION_RIGHTS,
+}
 
 
 def words(verb: Verb) -> str:

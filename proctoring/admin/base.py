@@ -6,8 +6,10 @@ of another team does not exist: 404, never 403 or a message that tells its name.
 
 from __future__ import annotations
 
+import logging
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, wraps
 from typing import Any, ClassVar, TypeVar, cast
@@ -17,7 +19,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -56,6 +58,7 @@ __all__ = [
     "may_in",
     "password_forms",
     "pretty",
+    "record_password",
     "teams_where",
     "time_column",
     "user_of",
@@ -64,6 +67,7 @@ __all__ = [
     "zone_field",
 ]
 
+log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 PER_PAGE = 50
 REGIONS = frozenset(
@@ -201,6 +205,21 @@ def zone_field(field: forms.Field, *, empty: str = "Not set") -> None:
 def password_forms() -> tuple[Any, Any, Any]:
     """The forms to change a person, to add one, and to set their password."""
     return UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+
+
+@contextmanager
+def record_password(person: User, *, by: User) -> Iterator[None]:
+    """Leaves a journal row in each of the person's teams where the password is another afterwards."""
+    before = person.password
+    yield
+    person.refresh_from_db(fields=["password"])
+    if person.password == before:
+        return
+    teams = list(person.memberships.values_list("team", flat=True))
+    for team in teams:
+        journal.record("person.password", person, team=team, at=datetime.now(UTC), by=by)
+    if not teams:  # the journal is the teams'
+        log.info("User %s set the password of user %s, who is in no team", by.pk, person.pk)
 
 
 STYLES: tuple[tuple[type[forms.Widget], list[str]], ...] = (
@@ -430,11 +449,30 @@ def show_home(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
     return redirect("home")
 
 
+def show_nothing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """unfold's search: a page of ours stands in for it."""
+    raise Http404
+
+
 def settle_site() -> None:
     """unfold makes the site itself while apps load, so its instance is told here what differs."""
     site: Any = admin.site
+    urls, change_password = site.get_urls, site.password_change
+
+    def used_urls() -> list[Any]:
+        """Without the way to a row's address on another site: none has one."""
+        return [pattern for pattern in urls() if getattr(pattern, "name", "") != "view_on_site"]
+
+    def change_own_password(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        person = User.objects.get(pk=user_of(request).pk)
+        with transaction.atomic(), record_password(person, by=person):
+            response: HttpResponse = change_password(request, *args, **kwargs)
+        return response
+
+    site.get_urls, site.password_change = used_urls, change_own_password
     site.index = show_home
     site.app_index = show_home
+    site.search = show_nothing
     site.enable_nav_sidebar = True
     site.empty_value_display = "–"
 

@@ -186,7 +186,7 @@ class ExamAdmin(TeamAdmin):
             return found.first() if found.count() == 1 else None
         if not key:
             return None
-        account = found.filter(pk=key).first() if key.isdigit() else None
+        account = found.filter(pk=key).first() if key.isascii() and key.isdigit() else None
         if account is None:
             raise Http404
         return account

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -23,6 +26,7 @@ from proctoring.admin.base import (
     is_superuser,
     may_in,
     password_forms,
+    record_password,
     teams_where,
     time_column,
     user_of,
@@ -30,6 +34,8 @@ from proctoring.admin.base import (
 )
 from proctoring.models import Membership, Role, Team, User
 from proctoring.policy import Right
+
+log = logging.getLogger(__name__)
 
 # --- teams ------------------------------------------------------------------------------------------------------------
 
@@ -102,21 +108,25 @@ class TeamAdminPage(TeamAdmin):
         return is_superuser(request)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        team = form.instance
         with transaction.atomic():
+            before = _roles(team.memberships, "user")
             super().save_related(request, form, formsets, change)
-            facts: dict[str, Any] = {"fields": sorted(form.changed_data), "members": _member_changes(formsets)}
-            team = form.instance
+            members = _member_changes(before, _roles(team.memberships, "user"))
+            facts: dict[str, Any] = {"fields": sorted(form.changed_data), "members": members}
             journal.record("team.changed", team, team=team.pk, at=datetime.now(UTC), by=user_of(request), **facts)
 
 
-def _member_changes(formsets: Any) -> list[str]:
+def _roles(memberships: Any, side: str) -> dict[int, str]:
+    """The role in each team of a person, or of each person in a team."""
+    return dict(memberships.values_list(side, "role"))
+
+
+def _member_changes(before: Mapping[int, str], after: Mapping[int, str]) -> list[str]:
     """What became of whom, by the users' ids."""
-    changes = []
-    for formset in formsets:
-        changes += [f"{member.user_id} added as {member.role}" for member in formset.new_objects]
-        changes += [f"{member.user_id} is now {member.role}" for member, _fields in formset.changed_objects]
-        changes += [f"{member.user_id} removed" for member in formset.deleted_objects]
-    return changes
+    changes = [f"{user} added as {after[user]}" for user in after if user not in before]
+    changes += [f"{user} is now {after[user]}" for user in after if user in before and after[user] != before[user]]
+    return [*changes, *(f"{user} removed" for user in before if user not in after)]
 
 
 # --- users ------------------------------------------------------------------------------------------------------------
@@ -281,20 +291,27 @@ class PersonAdmin(DjangoUserAdmin, TeamAdmin):  # type: ignore[type-arg, misc]
     # Saving
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """One's own password is changed by whoever knows the old one."""
-        if id == str(user_of(request).pk):
+        """One's own password is changed by whoever knows the old one. An address may write a number in many ways."""
+        person: Any = self.get_object(request, unquote(id))
+        if person.pk == user_of(request).pk:
             return redirect("admin:password_change")
-        return super().user_change_password(request, id, form_url)
+        with transaction.atomic(), record_password(person, by=user_of(request)):
+            return super().user_change_password(request, str(person.pk), form_url)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         obj.is_staff = True if not change else obj.is_staff  # everybody works in these pages
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Each team that the person is in, or was, has its own row of what changed."""
+        now, by, person = datetime.now(UTC), user_of(request), form.instance
         with transaction.atomic():
+            before = _roles(person.memberships, "team")
             super().save_related(request, form, formsets, change)
-            now, by, person = datetime.now(UTC), user_of(request), form.instance
+            after = _roles(person.memberships, "team")
             facts: dict[str, Any] = {"user": person.pk, "fields": sorted(form.changed_data)}
-            for membership in person.memberships.select_related("team"):
-                team = membership.team
-                journal.record("team.changed", team, team=team.pk, at=now, by=by, role=membership.role, **facts)
+            for team in sorted({*before, *after}):
+                role = after.get(team, "none")
+                journal.record("team.changed", Team(pk=team), team=team, at=now, by=by, role=role, **facts)
+        if not (before or after):  # the journal is the teams'
+            log.info("User %s changed user %s, who is in no team: %s", by.pk, person.pk, ", ".join(facts["fields"]))

@@ -311,7 +311,7 @@ def attention_step(request: ConsoleRequest, action: UUID, step: str) -> HttpResp
     row, chosen = _action(request, action), _step(step)
     back = next_url(request, "attention")
     if sentence := attention.why_not(row, chosen, request.user):
-        _turn_away(request, row.team_id, attention.RIGHTS[chosen], name=_name(row), sentence=sentence)
+        _turn_away(request, row.team_id, attention.right_of(row, chosen), name=_name(row), sentence=sentence)
         return redirect(back)
     parts = _forms(row, chosen, request.POST if request.method == "POST" else None)
     answers = [part.is_valid() for part in parts]  # each, so that every form says what is wrong with it

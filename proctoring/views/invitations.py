@@ -32,7 +32,6 @@ MOST = 5_000
 STOP_POLLING = 286  # htmx's own status: show this and ask no more
 CHOSEN_BY_ADMIN = "invite_deliveries"  # the session's key under which the admin's bulk action leaves ids
 STOPPED = (ActionState.UNKNOWN, ActionState.NEEDS_ATTENTION)
-KIND = "invite"
 
 
 # --- one message ------------------------------------------------------------------------------------------------------
@@ -264,7 +263,12 @@ def invited_progress(request: ConsoleRequest, batch: UUID) -> HttpResponse:
 
 
 def _batch(request: ConsoleRequest, key: UUID) -> Batch:
-    rows = Batch.objects.visible_to(request.user).filter(kind=KIND).select_related("team", "exam", "by").defer("plan")
+    rows = (
+        Batch.objects.visible_to(request.user)
+        .filter(kind=invitations.KIND)
+        .select_related("team", "exam", "by")
+        .defer("plan")
+    )
     row: Batch = get_object_or_404(rows, pk=key)
     return row
 

@@ -351,6 +351,8 @@ def _progress(request: ConsoleRequest, row: Batch) -> dict[str, Any]:
         "still_complete": _still_complete(row).count() if row.kind == Verb.RESET else 0,
         "queued": counts[ActionState.QUEUED],
     }
+    may_do = may(request, row.team_id, policy.SESSION_RIGHTS[Verb(row.kind)])
+    may_cancel = may(request, row.team_id, Right.CANCEL)
     return {
         "batch": row,
         "verb_title": session_words.title(row.kind),
@@ -360,9 +362,10 @@ def _progress(request: ConsoleRequest, row: Batch) -> dict[str, Any]:
         "summary": summary,
         "waits_for": waits_for,
         "facts": facts,
-        "may_do": may(request, row.team_id, policy.SESSION_RIGHTS[Verb(row.kind)]),
+        "may_do": may_do,
         "may_reopen": may(request, row.team_id, Right.REOPEN),
-        "may_cancel": may(request, row.team_id, Right.CANCEL),
+        "may_cancel": may_cancel,
+        "may_retry": may_do and (may_cancel or row.kind == Verb.SUBMIT_RESPONSES),
         "next": (request.htmx and request.htmx.current_url_abs_path) or request.get_full_path(),
         "progress_seen": session_words.seen("progress", counts, waits_for, facts),
     }
@@ -428,13 +431,23 @@ def session_action_cancel(request: ConsoleRequest, batch: UUID) -> HttpResponse:
 @console
 @require_POST
 def session_action_retry(request: ConsoleRequest, batch: UUID) -> HttpResponse:
-    """Ends what failed and shows it in a new preview, as it is now. What is unknown is left where it is."""
+    """Ends what failed, for which it takes the right to cancel, and shows it in a new preview, as it is now.
+
+    What is unknown is left where it is.
+    """
     row = _batch(request, batch, "plan")
     verb = Verb(row.kind)
     require(request, row.team_id, policy.SESSION_RIGHTS[verb])
+    if verb is not Verb.SUBMIT_RESPONSES:
+        require(request, row.team_id, Right.CANCEL)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Nothing was tried again: say why, it is kept in the journal.")
+        return redirect("session_action", batch=row.pk)
+    reason = form.cleaned_data["reason"]
     if verb is Verb.SUBMIT_RESPONSES:
-        return _retry_as_it_was(request, row)
-    ended = _end_failed(request, row)
+        return _retry_as_it_was(request, row, reason)
+    ended = _end_failed(request, row, reason)
     if not ended:
         messages.info(request, "Nothing of this batch needs another try.")
         return redirect("session_action", batch=row.pk)
@@ -446,13 +459,13 @@ def session_action_retry(request: ConsoleRequest, batch: UUID) -> HttpResponse:
     return redirect("session_action", batch=_draft(request, chosen, verb).pk)
 
 
-def _end_failed(request: ConsoleRequest, row: Batch) -> dict[UUID, str]:
+def _end_failed(request: ConsoleRequest, row: Batch, reason: str) -> dict[UUID, str]:
     """Session → why it had failed."""
     ended = {}
     with transaction.atomic():
         for action in _failed(row).order_by("id"):
             try:
-                deliveries.cancel(action, by=request.user, reason="Tried again in a new preview", now=now())
+                deliveries.cancel(action, by=request.user, reason=reason, now=now())
             except ledger.Conflict:
                 continue  # somebody was faster: it is theirs now
             if action.session_id is not None:
@@ -460,11 +473,11 @@ def _end_failed(request: ConsoleRequest, row: Batch) -> dict[UUID, str]:
     return ended
 
 
-def _retry_as_it_was(request: ConsoleRequest, row: Batch) -> HttpResponse:
+def _retry_as_it_was(request: ConsoleRequest, row: Batch, reason: str) -> HttpResponse:
     """Responses are not kept in the batch but in its actions, so these are queued again."""
     for action in _failed(row).select_related("account"):
         try:
-            attention.take(action, attention.Step.RETRY, by=request.user, reason="Tried again", now=now())
+            attention.take(action, attention.Step.RETRY, by=request.user, reason=reason, now=now())
         except (attention.NotAllowed, ledger.Conflict) as error:
             messages.warning(request, str(error))
     return redirect("session_action", batch=row.pk)

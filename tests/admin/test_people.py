@@ -128,6 +128,60 @@ class TestChangingPeople:
 
         assert response.headers["Location"] == reverse("admin:password_change")
 
+    @pytest.mark.parametrize("spelling", ["0{}", "00{}", " {}", "+{}"])
+    def test_asks_for_ones_old_password_however_the_address_writes_the_number(
+        self, world: World, spelling: str
+    ) -> None:
+        viewer = world.members[Role.VIEWER]
+        address = f"/admin/proctoring/user/{spelling.format(viewer.pk)}/password/"
+
+        response = signed_in(viewer).post(address, {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD})
+
+        assert response.headers["Location"] == reverse("admin:password_change")
+        assert not User.objects.get(pk=viewer.pk).check_password(NEW_PASSWORD)
+
+    def test_keeps_in_the_journal_who_set_whose_password(self, world: World, administrator: Client) -> None:
+        viewer = world.members[Role.VIEWER]
+        passwords = {"usable_password": "true", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+
+        administrator.post(f"/admin/proctoring/user/{viewer.pk}/password/", {**passwords, "password2": "another"})
+        before = JournalEntry.objects.filter(event="person.password").count()
+        administrator.post(f"/admin/proctoring/user/{viewer.pk}/password/", passwords)
+
+        entry = JournalEntry.objects.get(event="person.password")
+        assert before == 0
+        assert (entry.team, entry.by) == (world.team, world.members[Role.ADMINISTRATOR])
+        assert (entry.target_kind, entry.target) == ("user", str(viewer.pk))
+        assert NEW_PASSWORD not in str(entry.facts)
+
+    def test_keeps_in_the_journal_that_somebody_set_their_own(self, world: World) -> None:
+        viewer = world.members[Role.VIEWER]
+        passwords = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+
+        signed_in(viewer).post(reverse("admin:password_change"), {"old_password": factories.PASSWORD, **passwords})
+
+        assert User.objects.get(pk=viewer.pk).check_password(NEW_PASSWORD)
+        assert JournalEntry.objects.get(event="person.password").by == viewer
+
+    def test_leaves_a_trace_in_the_team_that_they_are_taken_out_of(self, world: World, administrator: Client) -> None:
+        viewer = world.members[Role.VIEWER]
+        membership = Membership.objects.get(user=viewer)
+        data = person(viewer) | {
+            "memberships-TOTAL_FORMS": "1",
+            "memberships-INITIAL_FORMS": "1",
+            "memberships-0-id": str(membership.pk),
+            "memberships-0-user": str(viewer.pk),
+            "memberships-0-team": str(world.team.pk),
+            "memberships-0-role": "viewer",
+            "memberships-0-DELETE": "on",
+        }
+
+        administrator.post(user_url(viewer), data)
+
+        entry = JournalEntry.objects.get(event="team.changed", team=world.team)
+        assert not Membership.objects.filter(user=viewer).exists()
+        assert (entry.facts["user"], entry.facts["role"]) == (viewer.pk, "none")
+
     def test_does_not_tell_of_their_other_teams(self, world: World, administrator: Client) -> None:
         other = factories.make_team("A secret team")
         Membership.objects.create(user=world.members[Role.VIEWER], team=other, role=Role.VIEWER)
@@ -177,6 +231,21 @@ class TestTeams:
         assert response.status_code == 302
         assert User.objects.get(pk=viewer.pk).role_in(world.team.pk) == Role.LEAD
         assert entry.facts == {"fields": ["phone"], "members": [f"{viewer.pk} is now lead"]}
+
+    def test_say_in_the_journal_whose_place_somebody_takes(self, world: World, administrator: Client) -> None:
+        viewer, newcomer = world.members[Role.VIEWER], factories.make_user(role=None)
+        other = factories.make_team()
+        Membership.objects.create(user=newcomer, team=other, role=Role.VIEWER)
+        Membership.objects.create(user=world.members[Role.ADMINISTRATOR], team=other, role=Role.ADMINISTRATOR)
+        data = self.data(world, {})
+        place = next(name for name, value in data.items() if name.endswith("-user") and value == str(viewer.pk))
+
+        administrator.post(self.url(world), data | {place: str(newcomer.pk)})
+
+        assert JournalEntry.objects.get(event="team.changed").facts["members"] == [
+            f"{newcomer.pk} added as viewer",
+            f"{viewer.pk} removed",
+        ]
 
     def test_keep_an_administrator(self, world: World, administrator: Client) -> None:
         data = self.data(world, {world.members[Role.ADMINISTRATOR]: "viewer"})

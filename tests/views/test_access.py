@@ -16,13 +16,6 @@ PAGES = ["home", "deliver", "attention"]
 
 
 class TestConsole:
-    @pytest.mark.parametrize("name", PAGES)
-    def test_sends_a_visitor_to_the_sign_in_page(self, office: Office, name: str) -> None:
-        answer = Client().get(reverse(name))
-
-        assert answer.status_code == 302
-        assert answer.headers["Location"].startswith(reverse("admin:login"))
-
     def test_sends_the_whole_page_there_when_a_fragment_was_asked_for(self, office: Office) -> None:
         batch = office.batch(1)
         headers = {"HX-Request": "true", "HX-Current-URL": f"http://testserver/batches/{batch.pk}/"}

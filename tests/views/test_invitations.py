@@ -55,6 +55,31 @@ def ask(office: Office, deliveries: Sequence[Delivery], **values: Any) -> Batch:
     return invitations.request(deliveries, by=office.members["coordinator"], now=now, **values)
 
 
+class TestToken:
+    @pytest.mark.parametrize("is_ours", [True, False])
+    def test_of_something_else_sends_nothing_and_says_what_to_do(self, office: Office, is_ours: bool) -> None:
+        (delivery,) = created(office, 1)
+        theirs = factories.make_exam(factories.make_account(factories.make_team()))
+        taken = factories.make_batch(office.exam if is_ours else theirs)
+        form = {"token": str(taken.pk), "deliveries": [str(delivery.pk)]}
+
+        answer = office.as_("coordinator").post(reverse("invite"), form)
+
+        assert answer.status_code == 422
+        assert "Open it again, then send" in text(answer)
+        assert not Invitation.objects.exists()
+
+    def test_of_something_else_is_refused_on_the_deliverys_own_page_too(self, office: Office) -> None:
+        (delivery,) = created(office, 1)
+        theirs = factories.make_batch(factories.make_exam(factories.make_account(factories.make_team())))
+        address = reverse("delivery_step", args=[delivery.pk, "invite"])
+
+        page = text(office.as_("coordinator").post(address, {"token": str(theirs.pk)}, follow=True))
+
+        assert "Open it again, then send" in page
+        assert not Invitation.objects.exists()
+
+
 class TestMessage:
     def test_is_shown_as_it_was_sent(self, office: Office) -> None:
         (delivery,) = created(office, 1)

@@ -618,7 +618,7 @@ class TestResult:
         client = board.as_("lead")
 
         offered = text(client.get(reverse("session_action", args=[batch.pk])))
-        page = text(client.post(reverse("session_action_retry", args=[batch.pk]), follow=True))
+        page = text(client.post(reverse("session_action_retry", args=[batch.pk]), {"reason": "Power cut"}, follow=True))
 
         draft = Batch.objects.get(confirmed_at=None)
         assert "Retry failed only (2)" in offered
@@ -632,9 +632,30 @@ class TestResult:
         batch = board.asked(Verb.SUBMIT_RESPONSES, board.session())
         end(Action.objects.all(), ActionState.NEEDS_ATTENTION, attention=Attention.REFUSED)
 
-        board.as_("lead").post(reverse("session_action_retry", args=[batch.pk]))
+        board.as_("lead").post(reverse("session_action_retry", args=[batch.pk]), {"reason": "Power cut"})
 
         assert Action.objects.get().state == ActionState.QUEUED
+        assert JournalEntry.objects.get(event="action.retried").reason == "Power cut"
+
+    def test_retries_nothing_without_a_reason(self, board: Board) -> None:
+        batch = board.asked(Verb.RESET, board.session())
+        end(Action.objects.all(), ActionState.NEEDS_ATTENTION, attention=Attention.REFUSED)
+
+        page = text(board.as_("lead").post(reverse("session_action_retry", args=[batch.pk]), follow=True))
+
+        assert "Nothing was tried again: say why" in page
+        assert Action.objects.get().state == ActionState.NEEDS_ATTENTION
+
+    def test_offers_a_retry_of_all_to_who_may_cancel_and_says_so_to_the_others(self, board: Board) -> None:
+        batch = board.asked(Verb.REOPEN, board.session())
+        end(Action.objects.all(), ActionState.NEEDS_ATTENTION, attention=Attention.REFUSED)
+        address = reverse("session_action", args=[batch.pk])
+
+        for_lead, for_coordinator = (text(board.as_(role).get(address)) for role in ("lead", "coordinator"))
+
+        assert "Retry what failed" in for_lead
+        assert "Retry what failed" not in for_coordinator
+        assert "Each can be tried again in its own row" in for_coordinator
 
     def test_cancels_what_has_not_started_with_a_reason(self, board: Board) -> None:
         batch = board.asked(Verb.RESET, *board.many(2))
