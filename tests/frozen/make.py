@@ -22,7 +22,7 @@ from tests.frozen.play import database, played
 def freeze(name: str) -> None:
     """Builds the day in both stores and writes its folder."""
     folder = FOLDER / name
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     days = {store: _live(store) for store in STORES}
     dumps = {store: dump for store, (dump, _) in days.items()}
     elsewhere = {store: there for store, (_, there) in days.items()}
@@ -115,6 +115,8 @@ def main() -> None:
         _build(options.build)
     elif not options.name:
         parser.error("name the day")
+    elif not options.record and (FOLDER / options.name).exists():
+        parser.error(f"{options.name} is frozen already: choose another name, or --record")
     else:
         if not options.record:
             freeze(options.name)

@@ -77,7 +77,7 @@ class Play:
     def run(self) -> None:
         client = _lead()
         self.look_at_pages(client)
-        self.phase("upgraded", lambda: None)
+        self.phase("upgraded", _sweep)
         self.phase("drafts confirmed", partial(self.confirm_drafts, client))
         self.phase("looked up", partial(self.step, client, "look_up", state="unknown"))
         self.phase("looked up again", _let_waits_pass)
@@ -241,14 +241,21 @@ def load(dump: str, base_urls: Mapping[str, str]) -> None:
         cursor.execute("UPDATE proctoring_batch SET created_at = %s WHERE confirmed_at IS NULL", [now])
 
 
+def _sweep() -> None:
+    """All that the scheduler does. Once: what is created from now on would be watched on a slow machine only."""
+    from proctoring import tasks
+
+    tasks.sweep()
+
+
 def _work_off() -> None:
     """Sweeps and drains until nothing moves."""
-    from proctoring import tasks
+    from proctoring import ledger, tasks
     from proctoring.models import Account, Call
 
     for _ in range(MOST_ROUNDS):
         calls = Call.objects.count()
-        tasks.sweep()
+        ledger.sweep()
         for pk in Account.objects.order_by("pk").values_list("pk", flat=True):
             tasks.drain(pk)
         if Call.objects.count() == calls:
@@ -274,10 +281,16 @@ def _actions() -> dict[str, list[str]]:
 
 def _rows() -> dict[str, list[str]]:
     """What the console believes of what the actions were about."""
-    from proctoring.models import Delivery, Exam, Invitation, Session
+    from proctoring.models import Account, Delivery, Exam, Invitation, JournalEntry, Membership, Session
 
+    earlier = JournalEntry.objects.filter(at__lt=datetime.now(UTC) - timedelta(days=1))
     deliveries = Delivery.objects.select_related("candidate")
     return {
+        "accounts": sorted(
+            f"{row.name}: {row.pause_reason or sorted(row.paused_verbs)}" for row in Account.objects.all()
+        ),
+        "members": sorted(f"{row.user.username}: {row.role}" for row in Membership.objects.select_related("user")),
+        "journal": [f"{earlier.count()} entries of that day"],
         "deliveries": sorted(
             f"{row.candidate} {row.attempt}: {row.state}, {'a link' if row.take_url else 'no link'}"
             for row in deliveries
