@@ -32,6 +32,7 @@ from proctoring.vendors import registry
 from proctoring.vendors.base import Created, DeliveryOrder, Verb
 
 DRAFTS_LAST = timedelta(days=1)
+MAX_REF = 500  # characters of a vendor's id that are kept: a longer one takes no outcome away
 BATCH_KINDS = {"deliver": "Delivery", "retake": "Retake"}
 
 
@@ -280,10 +281,11 @@ def writing_created(all_created: Sequence[tuple[Action, Created, datetime]]) -> 
     for action, created, now in all_created:
         delivery_id, requested = cast(UUID, action.delivery_id), DeliveryState.REQUESTED.value
         links = [encrypt(link) if link else "" for link in (created.take_url, created.proctor_url)]
-        row = [DeliveryState.CREATED.value, created.ref, created.person_ref, *links, created.note, now]
+        ref, person_ref = created.ref[:MAX_REF], created.person_ref[:MAX_REF]
+        row = [DeliveryState.CREATED.value, ref, person_ref, *links, created.note, now]
         deliveries.append([*row, delivery_id, requested])
-        if created.person_ref:
-            references.append([action.account_id, created.person_ref, delivery_id, now])
+        if person_ref:
+            references.append([action.account_id, person_ref, delivery_id, now])
     return [(_CREATED, deliveries), (_REFERENCE, references)]
 
 

@@ -29,6 +29,7 @@ OBSERVED = (
     "content",
     "asked_at",
 )
+MAX_REF = 500  # characters of a vendor's id that are kept
 
 
 @transaction.atomic
@@ -39,7 +40,7 @@ def observe(
 
     An observation counts if it was asked later than the last one applied and after the last effect on that session ended.
     """
-    heard = {snapshot.ref: snapshot for snapshot in snapshots if snapshot.ref}
+    heard = {snapshot.ref[:MAX_REF]: snapshot for snapshot in snapshots if snapshot.ref}
     known = {s.ref: s for s in Session.objects.select_for_update().filter(account=account, ref__in=sorted(heard))}
     match = _Match.of(account, heard.values(), known)
     allowed = _known_of_retakes(account, [heard[ref] for ref in heard if ref not in known])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from uuid import UUID
 
+from proctoring.vendors.cleaning import LONGEST, clean_text
+
 
 class Scope(StrEnum):
     """How much a misconfiguration stops: everything on the account, or one verb on it."""
@@ -18,8 +20,8 @@ class VendorError(Exception):
     """A call did not do what was asked. `message` is a sentence for a coordinator; it holds no secret."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = clean_text(message, most=LONGEST)  # it may hold the vendor's own words
+        super().__init__(self.message)
         self.status = status
 
 

@@ -31,6 +31,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from proctoring.vendors.base import HttpRequest, HttpResponse
+from proctoring.vendors.cleaning import clean_text
 from proctoring.vendors.errors import Misconfigured, OutcomeUnknown, Scope, Unavailable, VendorError
 
 VERSION = "0.1.0"
@@ -400,7 +401,7 @@ def _converse(request: HttpRequest, target: SplitResult, line: _Line) -> HttpRes
     declared = answer.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > line.limits.max_bytes:
         raise line.too_large()
-    headers = {name.lower(): value for name, value in answer.headers.items()}
+    headers = {clean_text(name.lower()): clean_text(value) for name, value in answer.headers.items()}
     return HttpResponse(status=answer.status_code, headers=headers, body=_read(answer, line))
 
 

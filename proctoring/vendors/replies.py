@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from proctoring.vendors.base import JSON, HttpResponse
+from proctoring.vendors.cleaning import clean
 from proctoring.vendors.errors import Misconfigured, OutcomeUnknown, Rejected, Scope, Unavailable, VendorError
 
 MAX_WORDS = 500  # characters of a vendor's message that are shown
@@ -51,9 +52,12 @@ def unreadable(response: HttpResponse, *, is_effect: bool, what: str = "a JSON o
 
 
 def parse(body: bytes) -> JSON:
-    """The JSON value in `body`, or None where it holds none. Deep nesting, NaN and bad UTF-8 count as none."""
+    """The JSON value in `body`, or None where it holds none. Deep nesting, NaN and bad UTF-8 count as none.
+
+    Its texts are fit to keep: what cannot be stored or encoded is replaced, visibly.
+    """
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+        return clean(json.loads(body.decode("utf-8-sig"), parse_constant=_refuse))
     except (ValueError, RecursionError):
         return None
 

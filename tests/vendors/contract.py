@@ -6,6 +6,7 @@ every fault the sandbox knows are generated from what is declared, so that what 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ from proctoring.vendors.base import (
     Verb,
     Verdict,
 )
+from proctoring.vendors.cleaning import UNFIT
 from proctoring.vendors.errors import (
     Changed,
     Misconfigured,
@@ -64,6 +66,8 @@ IMPATIENCE = Limits(deadline_seconds=0.25, allow_private=True)  # for the one ex
 QUIET_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 30
 SECONDS: Mapping[str, float] = {"slow": 0.02, "drip": 0.03, "429_retry_after": RETRY_AFTER_SECONDS}
+UNFIT_WORDS = "so \ud800 and \0 and \x1b there"  # as JSON has them: escaped
+PLAIN_TEXTS = frozenset({"content", "description", "label", "message", "messages", "note", "text", "title"})
 SHORTEST_SECRET = 4  # characters; shorter ones are found in anything
 
 
@@ -282,6 +286,7 @@ class Stage:
         self.exchanges: list[Exchange] = []
         self.fault: Fault | None = None
         self.watches = False
+        self.words = ""  # what the vendor adds to all that it says in words
 
     @property
     def adapter(self) -> Adapter:
@@ -331,6 +336,8 @@ class Stage:
             made.response = exchange(request, is_effect=is_effect, limits=PATIENCE)
         else:
             made.response = self._spoilt(self.fault.kind, request, is_effect=is_effect)
+        if self.words:
+            made.response = replace(made.response, body=_with_words(made.response, self.words))
         made.has_changed = self.watches and self.state() != before
         return made.response
 
@@ -382,6 +389,25 @@ class Stage:
                 body = part.body if part else b""
                 kept += [repr(masking.mask_headers(headers)), masking.mask_body(body, kind, fields, values)]
         return "\n".join(kept)
+
+
+def _with_words(response: HttpResponse, words: str) -> bytes:
+    """The reply as a vendor would send it: the words behind every text of a refusal, and behind the plain texts of the rest."""
+    try:
+        value = json.loads(response.body)
+    except ValueError:
+        return response.body
+    added = _add_words(value, words, everywhere=response.status >= 400)
+    return json.dumps({**added, "remark": words} if isinstance(added, dict) else added).encode()
+
+
+def _add_words(value: Any, words: str, *, everywhere: bool, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _add_words(part, words, everywhere=everywhere, name=key) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_add_words(part, words, everywhere=everywhere, name=name) for part in value]
+    is_text = isinstance(value, str) and (everywhere or name in PLAIN_TEXTS)
+    return f"{value} {words}" if is_text else value
 
 
 def _is_credential(header: str) -> bool:
@@ -568,6 +594,23 @@ class AdapterContract:
         assert case.scope is None or getattr(run.error, "scope", None) is case.scope
         assert stage.state() == before, "something was refused and yet took place"
         self.assert_hides_secrets(stage, run)
+
+    def test_says_the_same_in_words_that_cannot_be_stored(self, stage: Stage, verb: Verb) -> None:
+        scenario = self.scenario(verb)
+        cases: list[tuple[Refusal | None, Callable[[Stage], Any], Said]] = [(None, scenario.call, Said.DONE)]
+        cases += [(case, case.call or scenario.call, case.says) for case in scenario.refusals.values()]
+
+        for case, call, says in cases:
+            stage.begin()
+            stage.words = UNFIT_WORDS  # in what the preview shows, too
+            scenario.prepare(stage)
+            if case is not None:
+                case.spoil(stage)
+            run = stage.run(call)
+
+            assert run.said is says, run.message
+            assert not UNFIT.search(run.message)
+            assert not [text for text in ("\\ud800", "\\x00", "\\x1b") if text in repr(run.answer)]
 
     def test_says_only_what_is_known(self, stage: Stage, verb: Verb, fault: Fault) -> None:
         scenario, capability = self.begin(stage, verb), self.facts().capabilities[verb]
