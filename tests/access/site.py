@@ -37,7 +37,7 @@ from proctoring.models import (
     User,
 )
 from proctoring.vendors import registry
-from proctoring.vendors.base import Created, Response, Verb
+from proctoring.vendors.base import Created, Response, SessionSnapshot, SessionState, Verb
 from tests import factories
 from tests.access.rules import PLACE
 
@@ -207,7 +207,7 @@ def _draft(exam: Exam, people: list[Candidate], by: User, now: datetime, *, is_r
 
 
 def _batch_of(exam: Exam, by: User) -> Batch:
-    return factories.make_batch(exam, by=by, plan={"skipped": []})
+    return factories.make_batch(exam, by=by, plan=values.pack(deliveries.Skipped(is_retake=False, skipped=())))
 
 
 def _row(found: Batch | None) -> Batch:
@@ -265,7 +265,8 @@ def _sessions(site: Site, team: Team, now: datetime) -> None:
         )
     reset = Batch.objects.get(pk=UUID(site.keys["reset_batch"]))
     kept = Action.objects.filter(batch=reset, state=ActionState.DONE).get()
-    Action.objects.filter(pk=kept.pk).update(kept={"before": {"state": OURS}, "after": None})
+    before = SessionSnapshot(ref=str(kept.session_id), state=SessionState.COMPLETE, name=OURS)
+    Action.objects.filter(pk=kept.pk).update(kept=values.pack(values.Kept(before=before)))
     unknown = _session_action(Verb.REOPEN, _session(exam, now), None, ActionState.UNKNOWN, now)
     site.put(kept=kept, unknown_reopen=unknown)
     for verb in (Verb.RESET, Verb.REOPEN):
