@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -22,7 +24,8 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tests.processes import ROOT, eventually
+from proctoring.management.leftovers import Note
+from tests.processes import ROOT, eventually, running
 
 RUN = [sys.executable, "manage.py", "run"]
 EXAM = "Certified Widget Inspector"
@@ -66,6 +69,18 @@ class Machine:
             if child.poll() is None:
                 child.terminate()
                 child.wait(timeout=60)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`manage.py run` that is to end at once."""
+        return subprocess.run(
+            [*RUN, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     @property
     def log(self) -> str:
@@ -135,7 +150,7 @@ def machine(tmp_path: Path) -> Machine:
 class TestRun:
     def test_welcomes_works_stops_in_the_middle_of_calls_and_goes_on_where_it_was(self, machine: Machine) -> None:
         with machine.running() as run:
-            assert f"The console is at  {machine.address}/" in machine.log
+            assert f"The console is at  {machine.address}/" in machine.log, (run.poll(), machine.log)
             reader = Reader(machine)
             assert EXAM in reader.first_page
             reader.deliver("Ann", 2)
@@ -165,6 +180,66 @@ class TestRun:
         assert set(at_vendor) == machine.refs()
         assert machine.is_silent()
 
+    def test_starts_over_broken_files_and_says_what_a_killed_run_left_running(self, machine: Machine) -> None:
+        broken = {"run.json": b"[", "sandbox/scorpion.sqlite3": b"rubbish" * 200, "queue/messages/!.celery.msg": b""}
+        for name, data in broken.items():
+            (machine.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (machine.folder / name).write_bytes(data)
+
+        with machine.running() as run:
+            assert f"{machine.folder / 'run.json'} cannot be read" in machine.log
+            assert f"{machine.folder / 'sandbox' / 'scorpion.sqlite3'} cannot be read" in machine.log
+            assert eventually(lambda: "!.celery.msg is no message and was set aside" in machine.log)
+            assert requests.get(f"{machine.scorpion}/state", timeout=10).json()["exams"]
+            run.kill()
+            run.wait(timeout=10)
+        again = machine.run()
+
+        kill = re.search(r"kill ([\d ]+)\n", again.stderr)
+        assert again.returncode == 1
+        assert kill, again.stderr
+        assert "A former run was killed and left running: " in again.stderr
+        assert {"sandbox", "worker", "scheduler", "web"} == set(re.findall(r"(\w+) \(pid", again.stderr))
+        subprocess.run(["kill", *kill[1].split()], check=True)
+        assert eventually(machine.is_silent, seconds=30)
+        assert eventually(lambda: not Note(machine.folder / "run.json").left_running(), seconds=30)
+
+    def test_says_that_it_is_running_already(self, machine: Machine) -> None:
+        with running("-c", "import time; time.sleep(60)", "manage.py run") as other:
+            (machine.folder / "run.json").write_text(json.dumps({"run": [other.pid, "manage.py run"]}))
+
+            again = machine.run()
+
+        assert (again.returncode, again.stdout) == (1, "")
+        assert (
+            f"It is running already. Press Ctrl-C where it runs, or end it with:\n    kill {other.pid}" in again.stderr
+        )
+
+    @pytest.mark.parametrize(
+        "noted",
+        [
+            {"run": [2**22 + 1, "manage.py run"]},  # no process has this number
+            {"worker": [os.getpid(), "celery -A config worker"]},  # another process has it by now
+        ],
+    )
+    def test_minds_no_process_that_is_gone(self, machine: Machine, noted: dict[str, Any]) -> None:
+        note = Note(machine.folder / "run.json")
+        note.path.write_text(json.dumps(noted))
+
+        assert note.left_running() == {}
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"\xff\x00", b"[]", b'{"run": 7}', b'{"run": ["x", "y"]}', None])
+    def test_sets_a_broken_note_aside(self, machine: Machine, data: bytes | None) -> None:
+        note = Note(machine.folder / "run.json")
+        note.path.mkdir() if data is None else note.path.write_bytes(data)
+
+        with pytest.raises((OSError, ValueError)):
+            note.left_running()
+        note.set_aside()
+        note.add("worker", os.getppid(), "")
+
+        assert note.left_running() == {"worker": os.getppid()}
+
     @pytest.mark.parametrize(("number", "variable"), [(0, "PORT"), (1, "SANDBOX_PORT"), (3, "SANDBOX_PORT")])
     def test_says_so_where_a_port_is_taken(
         self, machine: Machine, settings: LazySettings, number: int, variable: str
@@ -176,3 +251,59 @@ class TestRun:
 
             with pytest.raises(CommandError, match=f"Port {machine.port + number}, for .* is taken.*{variable}="):
                 call_command("run", port=machine.port)
+
+
+class TestAKeyFile:
+    """Where something would be lost, nothing is mended: a sentence names the file and says what to do."""
+
+    @pytest.mark.parametrize("name", ["field-key", "secret-key"])
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"", "is empty."),
+            (b"cut-off", "holds no whole key."),
+            (b"\xff\x00\x80", "cannot be read: it is not text."),
+            (None, "cannot be read: Is a directory."),
+        ],
+    )
+    def test_that_is_broken_stops_with_a_sentence_and_stays(
+        self, machine: Machine, name: str, data: bytes | None, words: str
+    ) -> None:
+        path = machine.folder / name
+        path.mkdir() if data is None else path.write_bytes(data)
+
+        run = machine.run()
+
+        assert run.returncode == 1
+        assert run.stderr.startswith(f"{path} {words} Put it back from a backup. Only where there is none, delete it")
+        assert "Traceback" not in run.stderr
+        assert path.is_dir() if data is None else path.read_bytes() == data
+
+    def test_is_made_whole_and_no_draft_of_it_stays(self, machine: Machine) -> None:
+        machine.run("--help")
+
+        names = {path.name for path in machine.folder.iterdir()}
+        assert {name for name in names if "key" in name} == {"field-key", "secret-key"}
+        assert len((machine.folder / "secret-key").read_text()) >= 50
+
+
+class TestTheDatabase:
+    def test_that_is_none_is_named(self, machine: Machine) -> None:
+        (machine.folder / "console.sqlite3").write_bytes(b"rubbish" * 200)
+
+        run = machine.run()
+
+        assert run.returncode == 1
+        assert (
+            f"The database {machine.folder / 'console.sqlite3'} cannot be used: file is not a database." in run.stderr
+        )
+        assert "Traceback" not in run.stderr
+
+    def test_folder_that_is_a_file_is_named(self, machine: Machine) -> None:
+        (machine.folder / "queue").write_bytes(b"")
+
+        run = machine.run()
+
+        assert run.returncode == 1
+        assert f"{machine.folder / 'queue' / 'messages'} cannot be used as a folder: Not a directory." in run.stderr
+        assert "Traceback" not in run.stderr

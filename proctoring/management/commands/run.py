@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from honcho import manager as honcho
+from honcho.printer import Printer
 
 from proctoring import demo
 from proctoring.management.console import ConsoleCommand, port_argument
@@ -36,13 +38,23 @@ WRITTEN_TO = ("queue/messages", "sandbox", "mail")
 READY_SECONDS = 60
 
 
+class Audience(Printer):
+    """Whoever reads what the processes say. Nobody is there any more: that is a Ctrl-C, too."""
+
+    def write(self, message: Any) -> None:
+        try:
+            super().write(message)
+        except OSError:
+            _hang_up()
+
+
 class Conductor(honcho.Manager):
     """Stops the vendors' simulators last, so that calls under way end with an answer."""
 
     _terminating: bool
 
     def __init__(self, note: Note) -> None:
-        super().__init__()
+        super().__init__(Audience(sys.stdout))
         self._note = note
         self._noted: set[str] = set()
 
@@ -131,8 +143,9 @@ class Command(ConsoleCommand):
         ]
         lines += ["  Ctrl-C stops everything and loses nothing."]
         bar = "─" * max(map(len, lines))
-        self.stdout.write("\n".join(["", bar, *lines, bar, ""]))
-        self.stdout.flush()
+        with suppress(OSError):
+            self.stdout.write("\n".join(["", bar, *lines, bar, ""]))
+            self.stdout.flush()
 
 
 def _what_is_left(left: Mapping[str, int]) -> str:
