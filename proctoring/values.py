@@ -15,7 +15,7 @@ says Newer of a shape that changed, and leaves the row as it is for a worker of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 from uuid import UUID
@@ -131,12 +131,14 @@ def _steps(cls: type) -> tuple[Step, ...]:
 
 def pack(value: Any) -> Any:
     """A frozen value as JSON to store, each object with its version."""
-    if is_dataclass(value):
-        content = {field.name: pack(getattr(value, field.name)) for field in fields(value)}
-        return {VERSION: len(_steps(type(value))), **content}
     if isinstance(value, list | tuple):
         return [pack(part) for part in value]
-    return msgspec.to_builtins(value)
+    data = msgspec.to_builtins(value)
+    return _versioned(data, type(value)) if is_dataclass(value) else data
+
+
+def _versioned(data: dict[str, Any], cls: type) -> dict[str, Any]:
+    return {VERSION: len(_steps(cls)), **data, **_inner(data, cls, _versioned)}
 
 
 def plain(value: Any) -> Any:
@@ -170,10 +172,10 @@ def _upgraded(data: Any, cls: type) -> dict[str, Any]:
         except (LookupError, TypeError, ValueError) as error:
             sentence = f"{cls.__name__} cannot be brought from version {number} to {number + 1}"
             raise Unreadable(f"{sentence} ({type(error).__name__}).") from error
-    inner = _fields(cls)
-    _refuse(cls, "lacks", inner.keys() - content.keys())
-    _refuse(cls, "has what is not known here:", content.keys() - inner.keys())
-    return {name: _inner(part, inner[name]) for name, part in content.items()}
+    known = _fields(cls).keys()
+    _refuse(cls, "lacks", known - content.keys())
+    _refuse(cls, "has what is not known here:", content.keys() - known)
+    return content | _inner(content, cls, _upgraded)
 
 
 def _refuse(cls: type, what: str, names: set[str]) -> None:
@@ -181,10 +183,14 @@ def _refuse(cls: type, what: str, names: set[str]) -> None:
         raise Unreadable(f"{cls.__name__} {what} {', '.join(f'“{name}”' for name in sorted(names))}.")
 
 
-def _inner(part: Any, cls: type | None) -> Any:
-    if cls is None or part is None:
-        return part
-    return [_upgraded(item, cls) for item in part] if isinstance(part, list) else _upgraded(part, cls)
+def _inner(data: dict[str, Any], cls: type, change: Callable[[Any, type], Any]) -> dict[str, Any]:
+    """What an object holds of other objects, each of them changed."""
+    held = [(name, data[name], inner) for name, inner in _fields(cls).items() if inner is not None]
+    return {
+        name: [change(item, inner) for item in part] if isinstance(part, list | tuple) else change(part, inner)
+        for name, part, inner in held
+        if part is not None
+    }
 
 
 @cache
