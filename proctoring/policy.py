@@ -205,12 +205,13 @@ def split_objections(objections: Sequence[Objection], *, is_arranged: bool) -> t
 
 # --- what does not belong into a mail ---------------------------------------------------------------------------------
 
+# What follows a word is taken whole or not at all (`*+`) and bounded: text of any length is read in one go.
 _CODE = re.compile(
     r"""\b(?P<word>pin(?:[ -]?code)?|pass(?:word|code|phrase)|(?:key|access|unlock|entry|login)[ -]?code
         |passwort|kennwort|zugangscode|mot\ de\ passe|contraseña|wachtwoord|passord|lösenord)\b
-    (?:\s+(?:is|ist|lautet|est|es|är|er))?\s*
-    (?:[:=–-]?\s*(?:["“”„«'‘`][^\s"“”»'’`]{3,}["“”»'’`]|(?=[^\s,;]*\d)[^\s,;]{3,})  # quoted, or with a digit
-      |[:=]\s*[^\s.,;]{4,}\s*(?:[.,;]|$))  # or all that follows a colon
+    (?:\s++(?:is|ist|lautet|est|es|är|er))?\s*+
+    (?:(?:[:=–-]\s*+)?(?:["“”„«'‘`][^\s"“”»'’`]{3,200}["“”»'’`]|(?=[^\s,;]{0,200}\d)[^\s,;]{3})  # quoted, or with a digit
+      |[:=]\s*+[^\s.,;]{4,200}+[^\S\n]*+(?:[.,;]|$))  # or all that follows a colon
     """,
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )

@@ -112,7 +112,7 @@ _LITERAL = re.compile(r'"[^"]*"|\\.')  # in a number format
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 # A formula cell that holds no result: written by a program and never opened in a spreadsheet. t="str" is an empty one.
 _UNCALCULATED = re.compile(
-    rb"<c\b(?P<attributes>[^<>]*)>\s*<f\b[^<>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>"
+    rb"<c\b(?P<attributes>[^<>]*)>\s*+<f\b[^<>]*(?:/>|>[^<]*+</f>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?\s*+</c>"
 )
 
 _ABBREVIATIONS: Mapping[str, str] = {

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.utils.dateparse import parse_datetime
 
 from proctoring.models import Account, Exam
 from proctoring.models.team import validate_time_zone
 
 TIMES = ("starts_at", "ends_at")
+MAX_INSTRUCTIONS = (
+    10_000  # they go into every candidate's mail, and each time they are saved are looked through for codes
+)
+LONGEST_TIME = 50
 YEARS = range(2000, 2101)  # a slip of the finger, such as 0226, is no plan
 
 
@@ -29,7 +34,7 @@ class WallClockField(forms.CharField):
         if not text:
             return None
         try:
-            moment = parse_datetime(text.replace(" ", "T", 1))
+            moment = parse_datetime(text.replace(" ", "T", 1)) if len(text) <= LONGEST_TIME else None
         except ValueError:
             moment = None
         if moment is None:
@@ -50,7 +55,9 @@ class ExamDetailsForm(_ExamForm):
 
     starts_at = WallClockField(label="Window opens", required=False)
     ends_at = WallClockField(label="Window closes", required=False)
-    time_zone = forms.CharField(required=False, validators=[validate_time_zone], help_text="Such as Europe/Oslo.")
+    time_zone = forms.CharField(
+        required=False, max_length=64, validators=[validate_time_zone], help_text="Such as Europe/Oslo."
+    )
 
     class Meta:
         model = Exam
@@ -58,6 +65,7 @@ class ExamDetailsForm(_ExamForm):
 
     def __init__(self, *args: Any, account: Account | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["instructions"].validators.append(MaxLengthValidator(MAX_INSTRUCTIONS))
         if account is not None:
             self.instance.account = account
             self.instance.team = account.team

@@ -27,6 +27,7 @@ from proctoring.vendors.base import Objection
 MAX_ROWS = 100
 BLANK_ROWS = 2
 MAX_TEXT = 10_000  # characters of a text for which the vendor names no limit
+MAX_LIST = 200_000  # characters of a list written as one text
 MAX_CREDENTIAL = 10_000
 YES_NO_WORDS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
@@ -137,10 +138,16 @@ def _cell_text(value: Any) -> str:
 
 
 def _from_json(text: str) -> Any:
+    _refuse_long(text)
     try:
         return json.loads(text) if text.strip() else []
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValidationError("This is not JSON.") from None
+
+
+def _refuse_long(text: str) -> None:
+    if len(text) > MAX_LIST:
+        raise ValidationError(f"Enter at most {MAX_LIST:,} characters.")
 
 
 class PairsField(RowsField):
@@ -356,6 +363,8 @@ class WordsField(forms.Field):
         return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     def to_python(self, value: Any) -> list[str]:
+        if isinstance(value, str):
+            _refuse_long(value)
         if isinstance(value, str) and value.strip().startswith("["):
             value = _from_json(value)
         words = list(value) if isinstance(value, list | tuple) else _split(value)
