@@ -26,6 +26,9 @@ def save(exam: Exam, *, vendor_settings: Mapping[str, Any], by: User | None, now
     if exam.account.team_id != exam.team_id:
         raise ValidationError({"account": "This account belongs to another team."})
     is_new = exam._state.adding
+    saved_ref = Exam.objects.filter(pk=exam.pk).values_list("ref", flat=True).first()
+    if exam.ref != saved_ref and (fault := registry.exam_ref_fault(exam.account.vendor, exam.ref)):
+        raise ValidationError({"ref": fault})
     exam.settings = dict(vendor_settings)
     exam.full_clean()
     exam.save()
@@ -37,14 +40,15 @@ MAILED = {"title": "Title", "instructions": "Instructions for candidates"}
 
 
 def warnings(exam: Exam) -> list[str]:
-    """What to mind in an exam as it is written: a code in what goes into every candidate's mail. Names it, never shows it."""
+    """What to mind in an exam as it is written: a reference that was wrong before, and a code in what goes into every
+    candidate's mail, which is named and never shown."""
     fields = registry.forms(exam.account.vendor).ExamForm.base_fields
     secrets = {
         str(field.label): str(exam.settings[name])
         for name, field in fields.items()
         if isinstance(field.widget, SecretInput) and len(str(exam.settings.get(name) or "")) > 3
     }
-    found = []
+    found = [why_not] if (why_not := ref_refusal(exam)) else []
     for name, label in MAILED.items():
         text = getattr(exam, name)
         own = [title for title, secret in secrets.items() if secret in text]
@@ -86,6 +90,11 @@ def verb_of(exam: Exam) -> Verb | None:
     return Verb.UPDATE_EXAM if Verb.UPDATE_EXAM in offered else None
 
 
+def ref_refusal(exam: Exam) -> str:
+    """Why the exam's reference cannot be one; "" where it can, or where the vendor itself gave it or took it."""
+    return "" if exam.sent_at else planning.ref_refusal(exam)
+
+
 def preview(exam: Exam, *, now: datetime) -> Preview:
     """What would be sent, and why it cannot be. Asks no vendor."""
     verb = verb_of(exam)
@@ -116,6 +125,8 @@ def _refusal(exam: Exam, verb: Verb | None) -> str:
         return "Enter the vendor's reference first: only an exam that exists there can be updated."
     if exam.is_archived:
         return "The exam is archived."
+    if why_not := ref_refusal(exam):
+        return why_not
     if Action.objects.filter(exam=exam, state__in=OPEN_STATES).exists():
         return "It is being sent already, or waits for a person."
     account = values.facts_of_account(exam.account)

@@ -100,9 +100,16 @@ def refusal(exam: Exam, now: datetime) -> str:
     account = values.facts_of_account(exam.account)
     return (
         policy.exam_refusal(values.facts_of_exam(exam), now=now, needs_ref=True)
+        or ref_refusal(exam)
         or policy.account_refusal(account, Verb.CREATE_DELIVERIES, capability.permission)
         or ""
     )
+
+
+def ref_refusal(exam: Exam) -> str:
+    """Why nothing can be sent for an exam with this reference, which was saved before it was looked at; "" where it can."""
+    fault = registry.exam_ref_fault(exam.account.vendor, exam.ref)
+    return f"The vendor's reference of this exam is wrong: {fault} Open the exam and correct it." if fault else ""
 
 
 def option_faults(exam: Exam, plan: Plan) -> list[Objection]:

@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from proctoring.models import Account, Exam
 from proctoring.models.team import validate_time_zone
+from proctoring.vendors.registry import exam_ref_fault
 
 TIMES = ("starts_at", "ends_at")
 MAX_INSTRUCTIONS = (
@@ -76,6 +77,14 @@ class ExamDetailsForm(_ExamForm):
             for name in TIMES:
                 moment = getattr(self.instance, name)
                 self.initial[name] = moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") if moment else ""
+
+    def clean_ref(self) -> str:
+        """Refuses what cannot be the vendor's; what was saved before stays until it is changed."""
+        ref: str = self.cleaned_data["ref"]
+        is_changed = self.instance._state.adding or ref != self.instance.ref
+        if is_changed and self.instance.account_id and (fault := exam_ref_fault(self.instance.account.vendor, ref)):
+            raise ValidationError(fault)
+        return ref
 
     def clean_time_zone(self) -> str:
         return self.cleaned_data["time_zone"] or self.instance.team.time_zone

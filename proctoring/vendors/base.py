@@ -7,6 +7,7 @@ percentages whole numbers. A `reference` is ours (a UUID), a `ref` is the vendor
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -106,6 +107,14 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdShape:
+    """What a vendor's identifiers of one kind look like: a pattern for the whole of one, and words for people."""
+
+    pattern: re.Pattern[str]
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a vendor is, for the registry, the capability table and the forms."""
 
@@ -114,6 +123,7 @@ class Facts:
     page: str  # the vendor's page that the adapter follows
     base_url: str  # the documented production host; "" where it must be asked for
     capabilities: Mapping[Verb, Capability]
+    exam_id: IdShape | None = None  # what an exam's reference must look like; None where nothing says
     permissions: Mapping[str, str] = field(default_factory=dict)  # right → what it is for
     take_link_works_once: bool = False
     needs_credentials: bool = True  # False: the console's own settings hold what it takes

@@ -53,6 +53,14 @@ def capability(key: str, verb: Verb) -> Capability | None:
     return facts(key).capabilities.get(verb)
 
 
+def exam_ref_fault(key: str, ref: str) -> str:
+    """Why this cannot be the vendor's reference of an exam; "" where it can, or where there is none."""
+    shape = facts(key).exam_id
+    if not ref or shape is None or shape.pattern.fullmatch(ref):
+        return ""
+    return f"“{ref}” cannot be an exam's id at {facts(key).title}, which is {shape.words}."
+
+
 def adapter(key: str, account: AccountValues, transport: Transport, clock: Clock) -> Adapter:
     return adapter_class(key)(account, transport, clock)
 

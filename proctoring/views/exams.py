@@ -94,6 +94,7 @@ def _context(request: ConsoleRequest, row: Exam) -> dict[str, Any]:
         "vendor": facts,
         "may_edit": may(request, row.team_id, Right.EDIT_EXAMS),
         "may_deliver": may(request, row.team_id, Right.DELIVER) and Verb.CREATE_DELIVERIES in facts.capabilities,
+        "ref_refusal": exams.ref_refusal(row),
         "deliveries": _deliveries(row),
         "reports": reports,
         "sessions": _sessions(row),

@@ -131,7 +131,7 @@ class TestAdding:
         dates = {"scheduleOpenDate": "2026-11-20T08:00", "scheduleCloseDate": "2026-11-30T20:00"}
         own = {f"settings-{name}": value for name, value in {**theirs, **dates}.items()}
 
-        response = client.post(ADD, new(account, time_zone="America/New_York", **own))
+        response = client.post(ADD, new(account, ref="", time_zone="America/New_York", **own))
 
         exam = Exam.objects.get(title="Widgets")
         page = client.get(reverse("admin:proctoring_exam_change", args=[exam.pk])).content.decode()

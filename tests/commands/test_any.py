@@ -44,7 +44,7 @@ class TestAMistake:
         ("command", "words"),
         [
             (("sync", "Nowhere"), "There is no account “Nowhere”."),
-            (("sync", "North"), "has no call to list sessions."),
+            (("sync", "North"), "a call to list sessions, but this console does not do that yet."),
             (("account", "check", "Nowhere"), "There is no account “Nowhere”."),
             (("account", "check", "North", "--by", "nobody"), "There is no user “nobody”."),
             (("account", "credentials", "North", "--by", "una"), "It takes an administrator of that team."),

@@ -24,6 +24,7 @@ from proctoring.vendors.base import (
     Facts,
     HttpRequest,
     HttpResponse,
+    IdShape,
     Repeat,
     Response,
     Sending,
@@ -75,6 +76,12 @@ AGGREGATIONS = {"minScore": "min", "avgScore": "avg", "maxScore": "max"}
 MAX_PAGES = 2_000  # or the vendor's own total, where that is more
 MAX_PAGES_WITHOUT_NEWS = 100
 
+UUID_FORM = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)  # compared with replies, so as Campfire writes it
+UUID_WORDS = "a UUID in small letters, such as a0829bc3-8291-43dd-9181-478e7411c1df"
+EXAM_ID = re.compile(rf"{UUID_FORM.pattern}(?:/exam#v[0-9]+)?")
+
 MASKED = re.compile(r"^[*•]+$|[*•]{2,}")
 
 NEVER_TWICE = "Never sent twice without looking: what was answered in between would be affected."
@@ -102,6 +109,10 @@ class CampfireAdapter(Adapter):
         reports_state=True,
         # Creating sessions, and the retake switch of an exam configuration: on its lifecycle pages.
         not_built=frozenset({Verb.CREATE_DELIVERIES, Verb.UPDATE_EXAM}),
+        exam_id=IdShape(
+            pattern=EXAM_ID,
+            words=UUID_WORDS,
+        ),
         capabilities={
             Verb.CHECK: Capability(basis=Basis.PAGE, note="Lists the first page of exam sessions."),
             Verb.LIST_SESSIONS: Capability(basis=Basis.PAGE, exchanges=0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.core.exceptions import ValidationError
 
-from proctoring.vendors.campfire.adapter import CURSOR_PLACES, EVERYTHING
+from proctoring.vendors.campfire.adapter import CURSOR_PLACES, EVERYTHING, UUID_FORM, UUID_WORDS
 from proctoring.vendors.formfields import CredentialField, NamedChoicesField, ThreeWayField, VendorForm, WordsField
 
 CURSOR_PLACE_LABELS = {"body": "In the body", "query": "In the address (query)"}
@@ -68,6 +68,12 @@ class ExamForm(VendorForm):
         help_text="Counts where Campfire’s exam configuration does not say. No refuses retakes, “not known” warns first.",
     )
 
+    def clean_config_refs(self) -> list[str]:
+        refs: list[str] = self.cleaned_data["config_refs"]
+        if wrong := next((ref for ref in refs if not UUID_FORM.fullmatch(ref)), None):
+            raise ValidationError(f"“{wrong}” cannot be an exam configuration's id, which is {UUID_WORDS}.")
+        return refs
+
 
 class DeliveryForm(VendorForm):
     """Nothing to ask: no delivery is created at this vendor from here."""
@@ -76,4 +82,11 @@ class DeliveryForm(VendorForm):
 class FoundForm(VendorForm):
     SECTIONS = [("Found at Campfire", ["ref"])]
 
-    ref = forms.CharField(label="Exam session id", max_length=250, help_text="As Campfire shows it.")
+    ref = forms.RegexField(
+        rf"\A{UUID_FORM.pattern}\Z",
+        label="Exam session id",
+        strip=True,
+        max_length=50,
+        error_messages={"invalid": f"The exam session's id is {UUID_WORDS}."},
+        help_text="As Campfire shows it.",
+    )

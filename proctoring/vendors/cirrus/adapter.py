@@ -26,6 +26,7 @@ from proctoring.vendors.base import (
     Facts,
     HttpRequest,
     HttpResponse,
+    IdShape,
     Objection,
     Person,
     Repeat,
@@ -154,6 +155,10 @@ class CirrusAdapter(Adapter):
         base_url="https://api.cirrusplatform.com/api/v1/integrations",
         delivery_refs_are_shared=True,
         not_built=frozenset({Verb.READ_RESULTS}),
+        exam_id=IdShape(
+            pattern=re.compile(r"[A-Za-z0-9-]{1,64}"),
+            words="an AssessmentExtId: at most 64 letters without accents, digits and dashes",
+        ),
         capabilities={
             Verb.CREATE_DELIVERIES: Capability(
                 basis=Basis.PAGE,

@@ -32,6 +32,7 @@ from proctoring.vendors.base import (
     FieldVerdict,
     HttpRequest,
     HttpResponse,
+    IdShape,
     Objection,
     Repeat,
     Sending,
@@ -48,6 +49,7 @@ EXAMS = "/exams"
 EXAM = "/exams/{ref}"
 ACCEPT = "application/vnd.procwise.v3"
 CONTENT_TYPE = "application/json"
+EXAM_ID = re.compile(r"[1-9][0-9]{0,18}")
 METHODS = ("PATCH", "PUT")  # both are documented: account setting `method`
 TIME_FORMATS = ("epoch", "iso")  # the table says epoch, the sample shows ISO 8601: account setting `time_format`
 
@@ -153,6 +155,7 @@ class ProctorExamAdapter(Adapter):
                 *(Verb.READ_DELIVERY, Verb.LIST_SESSIONS, Verb.READ_SESSION, Verb.READ_RESULTS),
             }
         ),
+        exam_id=IdShape(pattern=EXAM_ID, words="a number such as 4711"),
         capabilities={
             Verb.UPDATE_EXAM: Capability(
                 basis=Basis.PAGE,

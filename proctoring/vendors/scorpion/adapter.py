@@ -31,6 +31,7 @@ from proctoring.vendors.base import (
     Found,
     HttpRequest,
     HttpResponse,
+    IdShape,
     LookUp,
     Objection,
     Person,
@@ -97,6 +98,7 @@ FACTS = Facts(
     take_link_works_once=True,
     reports_state=True,
     not_built=frozenset({Verb.LIST_SESSIONS, Verb.READ_RESULTS}),
+    exam_id=IdShape(pattern=UUID_FORM, words="a UUID such as 40cabced-6377-41cf-9020-befd582fa956"),
     capabilities={
         Verb.CREATE_DELIVERIES: Capability(basis=Basis.PAGE, permission="create"),
         Verb.REISSUE_LINK: Capability(

@@ -24,6 +24,7 @@ from proctoring.vendors.base import (
     FieldVerdict,
     HttpRequest,
     HttpResponse,
+    IdShape,
     Objection,
     Repeat,
     Sending,
@@ -38,6 +39,7 @@ PAGE_SIZE = 50
 MAX_PAGES = 500
 
 INSTALL_SID = re.compile(r"AI[a-f0-9]{32}")
+EXAM_SID = re.compile(r"EX[a-f0-9]{32}")
 COURSE_SID = re.compile(r"CU[a-f0-9]{32}")
 USER_SID = re.compile(r"US[a-f0-9]{32}")
 PROCTOR_TYPE_SID = re.compile(r"TS[a-f0-9]{32}")
@@ -175,6 +177,7 @@ class SmarterProctoringAdapter(Adapter):
                 *(Verb.RETAKE, Verb.READ_DELIVERY, Verb.LIST_SESSIONS, Verb.READ_SESSION, Verb.READ_RESULTS),
             }
         ),
+        exam_id=IdShape(pattern=EXAM_SID, words="EX and 32 of the characters 0-9 and a-f"),
         capabilities={
             Verb.CREATE_EXAM: Capability(
                 basis=Basis.PAGE,

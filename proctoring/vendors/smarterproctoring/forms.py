@@ -40,6 +40,7 @@ from proctoring.vendors.smarterproctoring.adapter import (
     CONFIGURATION_FLAGS,
     CONFIGURATION_TEXTS,
     DRAFT,
+    EXAM_SID,
     INSTALL_SID,
     MODALITY_OPTIONS,
     ONLINE,
@@ -332,7 +333,14 @@ class DeliveryForm(VendorForm):
 class FoundForm(VendorForm):
     SECTIONS = [("Found at SmarterProctoring", ["ref"])]
 
-    ref = forms.CharField(label="Exam SID", max_length=250, help_text="Begins with EX.")
+    ref = forms.RegexField(
+        rf"\A{EXAM_SID.pattern}\Z",
+        label="Exam SID",
+        strip=True,
+        max_length=50,
+        error_messages={"invalid": "The exam's SID is EX and 32 of the characters 0-9 and a-f."},
+        help_text="EX and 32 of the characters 0-9 and a-f.",
+    )
 
 
 def _flat(own: Mapping[str, Any]) -> dict[str, Any]:

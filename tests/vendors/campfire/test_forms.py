@@ -95,7 +95,14 @@ class TestExamForm:
         assert form.settings() == {"config_refs": [], "include": [], "allows_retakes": None}
 
     @pytest.mark.parametrize(
-        ("field", "value"), [("config_refs", "x" * 251), ("include", "answers"), ("allows_retakes", "perhaps")]
+        ("field", "value"),
+        [
+            ("config_refs", "x" * 251),
+            ("config_refs", "Algebra"),
+            ("config_refs", f"{CONFIGS[0]}\n7"),
+            ("include", "answers"),
+            ("allows_retakes", "perhaps"),
+        ],
     )
     def test_refuses_at_the_field(self, field: str, value: str) -> None:
         assert set(ExamForm({field: value}).errors) == {field}
@@ -115,3 +122,6 @@ class TestFoundForm:
         form = FoundForm({"ref": CONFIGS[0]})
 
         assert form.is_valid() and form.cleaned_data == {"ref": CONFIGS[0]}
+
+    def test_refuses_what_is_none(self) -> None:
+        assert "UUID" in str(FoundForm({"ref": "Ann Lee"}).errors["ref"])
