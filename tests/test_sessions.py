@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
-from proctoring import attention, sessions
+from proctoring import attention, ledger, sessions
 from proctoring.attention import Step
 from proctoring.models import Account, Action, ActionState, Attention, Batch, Candidate, JournalEntry, Reading, Session
 from proctoring.sandbox.server import Sandbox
 from proctoring.vendors.base import Response, Verb
+from proctoring.verbs import VERBS
 from tests.conftest import with_patience
 from tests.hall import DEMO_CONFIG, LARGE_CONFIG, RETAKES_CONFIG, Hall
 from tests.processes import eventually
@@ -474,6 +475,22 @@ class TestSetResponses:
         response = Response(item_ref=item, question_ref=next(iter(answers)), option_indexes=(2,))
         plan = replace(sessions.plan([session], Verb.SUBMIT_RESPONSES), responses=(response,), submit_for_scoring=True)
         return hall.confirm(sessions.draft(plan, team_id=hall.team.pk, by=hall.lead, now=datetime.now(UTC)))
+
+
+class TestReadingAgain:
+    def test_is_not_lost_where_it_was_asked_for_while_the_session_was_being_read(self, hall: Hall) -> None:
+        hall.sync()
+        session = hall.named("Amos Burton")
+        sessions.ask_reading(session, by=hall.lead, now=datetime.now(UTC))
+        (reading,) = hall.claim(1)
+        read = ledger.perform(reading, VERBS)
+
+        sessions.ask_reading(session, by=hall.lead, now=datetime.now(UTC))
+        ledger.settle(reading, read, VERBS)
+
+        asked = Reading.objects.get(session=session, verb=Verb.READ_SESSION.value)
+        assert asked.due_at is not None
+        assert asked.due_at <= datetime.now(UTC)
 
 
 class TestList:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from proctoring import journal, policy, sql, values
@@ -121,7 +122,9 @@ def _settle_reading(claim: Claim, outcome: Outcome, now: datetime) -> None:
         elif reading.tries < READ_TRIES and isinstance(error, Unavailable | DatabaseAway | LeaseLost):
             after = error.retry_after if isinstance(error, Unavailable) else None
             turn["due_at"] = policy.retry_at(reading.tries, now=now, retry_after=after)
-        Reading.objects.filter(pk=reading.pk).update(**turn)
+        due_at, row = turn.pop("due_at"), Reading.objects.filter(pk=reading.pk)
+        row.update(**turn)
+        row.filter(due_at=claim.call.lease_until).update(due_at=due_at)  # asked for again meanwhile, it stays due
     health.learn(claim, error, now=now, proves_health=error is None)
 
 
@@ -147,7 +150,13 @@ def _keep(action: Action, settled: Settled | None, error: Exception | None) -> N
     before = getattr(error, "before", None)
     kept = settled.kept if settled else values.pack(values.Kept(before=before)) if before is not None else None
     if kept is not None:
-        Action.objects.filter(pk=action.pk).update(kept=kept)
+        _held(action).update(kept=kept)
+
+
+def _held(action: Action) -> QuerySet[Action]:
+    """The action as long as it is its call's, and nobody has decided about it meanwhile."""
+    states = [ActionState.SENDING, ActionState.UNKNOWN]
+    return Action.objects.filter(pk=action.pk, call=action.call_id or NO_CALL, state__in=states)
 
 
 def settled_of(answer: object) -> Sequence[Settled]:
@@ -286,10 +295,7 @@ def done_entry(action: Action, claim: Claim, now: datetime) -> JournalEntry:
 
 def _move(action: Action, to: ActionState, now: datetime, event: str, **values: Any) -> bool:
     """A guarded update by the holder of the call, with its journal row. False where a person was faster."""
-    ours = Action.objects.filter(
-        pk=action.pk, call=action.call_id or NO_CALL, state__in=[ActionState.SENDING, ActionState.UNKNOWN]
-    )
-    if not ours.update(state=to, changed_at=now, **values):
+    if not _held(action).update(state=to, changed_at=now, **values):
         log.warning("Action %s had moved on before its call was settled as %s", action.pk, to)
         return False
     action.state = to
@@ -371,15 +377,18 @@ def _write_absent(action: Action, now: datetime) -> None:
         _note_look(action, now, sentence, looks_absent=looks, look_due_at=due)
 
 
+def _unknown_as_looked_up(action: Action) -> QuerySet[Action]:
+    """The action while it is unknown by the call that was looked up: of a later one that look says nothing."""
+    return Action.objects.filter(pk=action.pk, call=action.call_id or NO_CALL, state=ActionState.UNKNOWN)
+
+
 def _note_look(action: Action, now: datetime, message: str, **values: Any) -> None:
-    unknown = Action.objects.filter(pk=action.pk, state=ActionState.UNKNOWN)
-    if unknown.update(looked_at=now, changed_at=now, message=message, **values):
+    if _unknown_as_looked_up(action).update(looked_at=now, changed_at=now, message=message, **values):
         journal.record_action("action.looked", action, at=now)
 
 
 def _move_unknown(action: Action, to: ActionState, now: datetime, event: str, **values: Any) -> bool:
-    unknown = Action.objects.filter(pk=action.pk, state=ActionState.UNKNOWN)
-    if not unknown.update(state=to, changed_at=now, **values):
+    if not _unknown_as_looked_up(action).update(state=to, changed_at=now, **values):
         return False
     action.state = to
     journal.record_action(event, action, at=now, by_look_up=True)

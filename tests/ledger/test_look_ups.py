@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from proctoring import attention, deliveries, exams, ledger
+from proctoring import attention, deliveries, exams, ledger, values
 from proctoring.attention import Step
 from proctoring.deliveries import LINK_IN_DOUBT
 from proctoring.ledger import Claim, Outcome
 from proctoring.ledger.performing import LeaseLost
 from proctoring.models import Action, Call, Delivery, Exam, Membership, Role, User
-from proctoring.vendors.base import Verb
+from proctoring.vendors.base import Created, Verb
 from proctoring.verbs import VERBS
 from tests.processes import eventually
 from tests.world import World, now
@@ -164,6 +164,24 @@ class TestTwoLookUps:
         assert world.states() == {"done": 1}
         world.assert_agrees()
 
+    def test_say_nothing_about_what_was_sent_since(self, world: World, never: Action) -> None:
+        """The second “not there” of the first sending would send the second one once more."""
+        Action.objects.update(sent_at=now() - timedelta(minutes=6))
+        _look(world, never)
+        look = _ask_look(world, never)
+        absent = ledger.perform(look, VERBS)
+        attention.take(Action.objects.get(), Step.SEND_AGAIN, by=world.lead, reason="Not there", now=now())
+        world.sandbox.fault("scorpion", "timeout_after", calls=1)
+        world.make_due()
+        world.drain(seconds=0.1)
+
+        ledger.settle(look, absent, VERBS)
+        world.make_due()
+        world.drain()
+
+        assert world.states() == {"unknown": 1}
+        assert len(world.at_vendor()) == 1
+
     def test_say_that_a_link_may_be_dead_where_the_first_was_never_answered(self, world: World, lost: Action) -> None:
         world.sandbox.fault("scorpion", "timeout_before", calls=1, match="get_launch_token")
         first = _ask_look(world, lost)
@@ -223,8 +241,8 @@ class TestWhatBelongsToAnother:
         assert Delivery.objects.get(attempt=2).state == "requested"
 
     def test_is_not_taken_from_choices_that_were_offered_before(self, world: World, again: Action) -> None:
-        choice = {"reference": str(again.pk), "ref": Delivery.objects.get(attempt=1).ref}
-        Action.objects.filter(pk=again.pk).update(choices=[choice])
+        choice = Created(reference=again.pk, ref=Delivery.objects.get(attempt=1).ref)
+        Action.objects.filter(pk=again.pk).update(choices=[values.pack(choice)])
         again.refresh_from_db()
 
         with pytest.raises(ledger.Conflict, match="already"):
