@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from proctoring import journal, policy, sql, values
@@ -379,7 +379,8 @@ def _write_absent(action: Action, now: datetime) -> None:
 
 def _unknown_as_looked_up(action: Action) -> QuerySet[Action]:
     """The action while it is unknown by the call that was looked up: of a later one that look says nothing."""
-    return Action.objects.filter(pk=action.pk, call=action.call_id or NO_CALL, state=ActionState.UNKNOWN)
+    same_call = Q(call=action.call_id) if action.call_id else Q(call=None)
+    return Action.objects.filter(same_call, pk=action.pk, state=ActionState.UNKNOWN)
 
 
 def _note_look(action: Action, now: datetime, message: str, **values: Any) -> None:
