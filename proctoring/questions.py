@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from proctoring.models import Session
+from proctoring.vendors.cleaning import clean, clean_text
 
 TAGS = frozenset(
     (
@@ -28,7 +29,7 @@ LONGEST = 20_000  # characters of one text: longer ones are cut, so that no page
 
 def safe_html(text: Any) -> SafeString:
     """The words and their plain formatting: no scripts, no links, and nothing that a browser would fetch."""
-    whole = str(text if text is not None else "")[:LONGEST]
+    whole = clean_text(str(text if text is not None else "")[:LONGEST])
     clean = nh3.clean(whole, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(), link_rel=None)
     note = format_html(' <span class="soft">{}</span>', "[a picture, not shown here]") if PICTURE.search(whole) else ""
     return mark_safe(clean + note)  # noqa: S308 - nh3 made it harmless
@@ -78,7 +79,7 @@ def _parts(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _question(number: int, item: Mapping[str, Any], question: Mapping[str, Any]) -> Question:
     response = question.get("response")
     chosen = _chosen(response)
-    keys = {key.get("index") for key in _objects(question.get("keys"))}
+    keys = {key["index"] for key in _objects(question.get("keys")) if _index(key)}
     return Question(
         number=number,
         item_ref=str(item.get("id") or ""),
@@ -87,12 +88,12 @@ def _question(number: int, item: Mapping[str, Any], question: Mapping[str, Any])
         text=safe_html(question.get("content") or item.get("name")),
         options=[_option(option, keys, chosen) for option in _objects(question.get("options")) if _index(option)],
         chosen=chosen,
-        raw="" if chosen or not response else json.dumps(response, ensure_ascii=False)[:LONGEST],
+        raw="" if chosen or not response else json.dumps(clean(response), ensure_ascii=False)[:LONGEST],
         score=points(item.get("score")),
     )
 
 
-def _option(option: Mapping[str, Any], keys: set[Any], chosen: Sequence[int]) -> Option:
+def _option(option: Mapping[str, Any], keys: set[int], chosen: Sequence[int]) -> Option:
     index: int = option["index"]
     is_key = option.get("isKey") is True or index in keys
     return Option(index=index, content=safe_html(option.get("content")), is_key=is_key, is_chosen=index in chosen)
@@ -141,12 +142,21 @@ def objectives_of(session: Session) -> list[Objective]:
 
 def points(score: Any) -> str:
     """“2 of 3”; "" where the vendor says nothing."""
-    if not isinstance(score, dict) or not isinstance(score.get("max"), int | float):
+    most = _number(_object(score).get("max"))
+    if not most:
         return ""
     if score.get("isScorable") is False:
         return "not scored"
-    actual = score.get("actual")
-    return f"{actual:g} of {score['max']:g}" if isinstance(actual, int | float) else f"no score of {score['max']:g}"
+    actual = _number(score.get("actual"))
+    return f"{actual} of {most}" if actual else f"no score of {most}"
+
+
+def _number(value: Any) -> str:
+    """A number as it is shown; "" for anything else, and for one that is beyond all measure."""
+    try:
+        return f"{value:g}" if isinstance(value, int | float) else ""
+    except OverflowError:
+        return ""
 
 
 def _object(value: Any) -> Mapping[str, Any]:

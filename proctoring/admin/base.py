@@ -7,6 +7,7 @@ of another team does not exist: 404, never 403 or a message that tells its name.
 from __future__ import annotations
 
 import logging
+import re
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from functools import cache, wraps
 from typing import Any, ClassVar, TypeVar, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -70,6 +73,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 PER_PAGE = 50
+HUGE = re.compile(r"\d{19,}")  # beyond a column of 64 bits
 REGIONS = frozenset(
     ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"]
 )
@@ -289,10 +293,18 @@ class TeamAdmin(ModelAdmin):
         return visible(request, self.model).order_by(*self.get_ordering(request) or self.model._meta.ordering)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        obj = super().get_object(request, object_id, from_field)
+        obj = super().get_object(request, object_id, from_field or None)  # an empty one is no field
         if obj is None:
             raise Http404
         return obj
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if "_saveasnew" in request.POST:
+            raise BadRequest("A copy of a row is not made here.")
+        response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+        return response
 
     def _may(self, request: HttpRequest, right: Right | None, obj: Any = None) -> bool:
         if right is None or not request.user.is_authenticated:  # the login page asks, too, what its visitor may see
@@ -346,6 +358,22 @@ class TeamAdmin(ModelAdmin):
             **context,
         }
         return TemplateResponse(request, template, whole)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """A number that no row has, as no database knows it: what Django answers to a filter that it cannot read."""
+        if any(HUGE.search(str(value)) for name, value in request.GET.items() if name != "q"):
+            return redirect(f"{self.url_of('changelist')}?{ERROR_FLAG}=1")
+        if not self._can_be_rows(request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            messages.error(request, "A tick could not be read, so nothing was done. Tick the rows again.")
+            return redirect(self.url_of("changelist"))
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
+    def _can_be_rows(self, keys: list[str]) -> bool:
+        try:
+            return not any(HUGE.fullmatch(str(self.opts.pk.to_python(key))) for key in keys)
+        except ValidationError:
+            return False
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """The journal of the row in place of Django's own log."""

@@ -14,12 +14,15 @@ from django.db import models
 
 
 class WrongKey(ImproperlyConfigured):
-    """A stored value does not decrypt under any of FIELD_ENCRYPTION_KEYS."""
+    """A stored value does not decrypt under any of FIELD_ENCRYPTION_KEYS, or one of these is no key."""
 
 
 @lru_cache(maxsize=4)
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        raise WrongKey("FIELD_ENCRYPTION_KEYS holds something that is no key.") from None
 
 
 def fernet() -> MultiFernet:

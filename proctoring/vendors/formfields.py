@@ -23,6 +23,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from proctoring.vendors.base import Objection
+from proctoring.vendors.cleaning import clean
 
 MAX_ROWS = 100
 BLANK_ROWS = 2
@@ -121,6 +122,8 @@ class RowsField(forms.Field):
 
 
 def _cell_value(column: Column, number: int, value: Any) -> Any:
+    if isinstance(value, list | dict):
+        raise ValidationError(f"Row {number}, {column.label}: enter a text, not a list.")
     if column.is_tick:
         return value in (True, "on", "true", "True", "1", 1, "yes")
     text = _cell_text(value)
@@ -140,9 +143,17 @@ def _cell_text(value: Any) -> str:
 def _from_json(text: str) -> Any:
     _refuse_long(text)
     try:
-        return json.loads(text) if text.strip() else []
+        value = json.loads(text, parse_constant=_refuse) if text.strip() else []
+        is_fit = clean(value) == value
     except (ValueError, RecursionError):
         raise ValidationError("This is not JSON.") from None
+    if not is_fit:
+        raise ValidationError("This holds characters that cannot be stored. Take out what is not text.")
+    return value
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse_long(text: str) -> None:

@@ -148,4 +148,4 @@ def next_url(request: ConsoleRequest, otherwise: str) -> str:
     is_ours = url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return url if url and is_ours else reverse(otherwise)
+    return url if url.startswith("/") and is_ours else reverse(otherwise)

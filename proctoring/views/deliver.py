@@ -30,6 +30,7 @@ SHOWN_EXAMS = 200
 SHOWN_FOUND = 50
 SHOWN_CHOSEN = 100
 MAX_CHOSEN = 5_000
+LONGEST = 200  # characters of what is searched for
 SHOWN_ROWS = 100
 CHOSEN_BY_ADMIN = "deliver_candidates"  # the session's key under which the admin's bulk action leaves ids
 SAMPLE = (
@@ -235,7 +236,7 @@ class Picker:
             chosen = uuids(data.getlist("candidates"))
         except ValueError:
             chosen = []  # the form itself complains about it
-        return cls(exam, data.get("words", ""), chosen, find=data.get("find", ""))
+        return cls(exam, data.get("words", "").replace("\0", " ")[:LONGEST], chosen, find=data.get("find", ""))
 
 
 @console

@@ -45,7 +45,7 @@ class Person:
 @require_GET
 def search(request: ConsoleRequest) -> HttpResponseBase:
     """A reference leads straight to its delivery; anything else to a list of people."""
-    words = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:LONGEST]
+    words = " ".join(request.GET.get("q", "").split())[:LONGEST]
     if (delivery := _by_reference(request, words)) is not None:
         return redirect("delivery", delivery=delivery)
     people = list(_people(request, words)[: PEOPLE + 1]) if words else []

@@ -52,6 +52,7 @@ from proctoring.views.access import (
 
 PAGE = 50
 TIMELINE = 200
+LONGEST = 200  # characters of a filter: nobody types more, and databases refuse to look for very long texts
 FILTERS = ("q", "exam", "account", "state", "matched")
 STOP_POLLING = 286  # htmx's own status: show this and ask no more
 QUICK, SLOW = "2s", "20s"
@@ -159,7 +160,7 @@ def board(request: ConsoleRequest) -> HttpResponse:
 
 
 def filters_of(data: QueryDict | Mapping[str, str]) -> dict[str, str]:
-    return {name: str(data.get(name, "")).strip() for name in FILTERS}
+    return {name: str(data.get(name, ""))[:LONGEST].strip() for name in FILTERS}
 
 
 def place_of(data: QueryDict) -> str:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from proctoring import attention
 from proctoring.views import deliveries
 from tests.access.rules import RULES
-from tests.access.site import VISITORS, built
+from tests.access.site import VISITORS
 from tests.access.walk import Walk, addresses, admin_actions, ruled_actions, tells, unruled
 
 ADD = "Add a line to tests/access/rules.py that says who may"
-
-
-@pytest.fixture(scope="module")
-def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The database for the whole module: the site is built once."""
-    with django_db_blocker.unblock():
-        yield
-
-
-@pytest.fixture(scope="module")
-def walk(db: None) -> Iterator[Walk]:
-    logging.disable(logging.CRITICAL)  # a refusal is what is asked for
-    with built() as site:
-        yield Walk(site)
-    logging.disable(logging.NOTSET)
 
 
 class TestRules:

@@ -155,19 +155,19 @@ class Walk:
         cache.clear()  # nobody asks too often here
         url = url or self.url(rule)
         cookies = deepcopy(client.cookies)
-        query = self._filled(rule.query) if query is None else query
+        query = self.filled(rule.query) if query is None else query
         with self._taken_back() as writes:
             if rule.method == "GET":
                 response = client.get(url, query)
             else:
-                response = client.post(url, self._filled(rule.data) if data is None else data, query_params=query)
+                response = client.post(url, self.filled(rule.data) if data is None else data, query_params=query)
             text = (b"".join(response) if response.streaming else response.content).decode(errors="replace")
             changed = self._changed() if writes else frozenset()
         client.cookies = cookies  # a sign-in that was taken back
         location = response.headers.get("Location", "") or response.headers.get("HX-Redirect", "")
         return Answer(response.status_code, location, text, changed)
 
-    def _filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.site.fill(value) if isinstance(value, str) else value for name, value in values.items()}
 
     @contextmanager

@@ -269,6 +269,25 @@ class TestRowsField:
         assert self.FIELD.clean('[{"key": "a"}, {"key": null, "count": null}]') == [{"key": "a", "count": ""}]
 
 
+class TestJsonFromPeople:
+    FIELD = RowsField(columns=(Column(name="key", label="Key"),))
+
+    @pytest.mark.parametrize("text", ["[" * 100_000, "[NaN]", "[Infinity]", "{", '[{"key": "a"}'])
+    def test_that_is_none_is_refused(self, text: str) -> None:
+        with pytest.raises(ValidationError, match="not JSON"):
+            self.FIELD.clean(text)
+
+    @pytest.mark.parametrize("text", ["\\ud800", "\\u0000", "\\u001b"])
+    def test_with_what_no_database_takes_is_refused(self, text: str) -> None:
+        with pytest.raises(ValidationError, match="cannot be stored"):
+            self.FIELD.clean(f'[{{"key": "a{text}"}}]')
+
+    @pytest.mark.parametrize("value", ["[]", "{}", '[{"index": []}]'])
+    def test_with_a_list_where_a_text_belongs_names_the_cell(self, value: str) -> None:
+        with pytest.raises(ValidationError, match="Row 1, Key: enter a text"):
+            self.FIELD.clean(f'[{{"key": {value}}}]')
+
+
 class TestValidateWebAddress:
     @pytest.mark.parametrize("value", ["https://a.example/x?y#z", "http://127.0.0.1:8100/"])
     def test_takes_addresses(self, value: str) -> None:

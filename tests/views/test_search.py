@@ -43,7 +43,7 @@ class TestSearch:
         assert delivery.code in page
         assert "Not invited" in page
 
-    @pytest.mark.parametrize("words", ["schmidt", "999 9999", "müller schmidt", "\0", "%", "_____"])
+    @pytest.mark.parametrize("words", ["schmidt", "999 9999", "müller schmidt", "%", "_____"])
     def test_finds_nobody_else(self, delivery: Delivery, office: Office, words: str) -> None:
         answer = search(office.as_("viewer"), words)
 
