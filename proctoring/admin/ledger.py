@@ -36,6 +36,7 @@ from proctoring.policy import Right
 from proctoring.vendors.base import Verb
 
 HIDDEN = "Only those who settle what went wrong (leads and administrators) see this."
+ON_ITS_PAGE = "Questions and keys are shown on the session's own page, and the journal keeps to whom."
 MESSAGE_LENGTH = 90
 
 
@@ -251,7 +252,7 @@ class CallAdmin(ReadOnlyAdmin):
 
     @column("Body")
     def shown_response(self, obj: Call) -> Any:
-        return body(obj.response_body)
+        return ON_ITS_PAGE if obj.verb == Verb.READ_RESULTS else body(obj.response_body)
 
     def team_of(self, obj: Call) -> int:
         return obj.account.team_id
@@ -407,7 +408,10 @@ class SessionAdmin(ReadOnlyAdmin):
 
     @column("Content")
     def shown_content(self, obj: Any) -> Any:
-        return pretty(masked(obj.content, obj.account.vendor)) if obj.may_see_contents else HIDDEN
+        if not obj.may_see_contents:
+            return HIDDEN
+        content = {name: ON_ITS_PAGE if name == "questions" else part for name, part in obj.content.items()}
+        return pretty(masked(content, obj.account.vendor))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         related = ("account", "exam", "candidate", "delivery__candidate", "delivery__exam")

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from proctoring import invitations, links
-from proctoring.models import Action, Call, Role
+from proctoring.models import Action, Call, Role, Session
 from proctoring.vendors.base import Verb
 from tests import factories
 from tests.admin.conftest import World, signed_in
@@ -44,6 +44,32 @@ class TestCalls:
 
         assert "&lt;script&gt;alert(1)" in page
         assert "<script>alert(1)" not in page
+
+
+class TestQuestions:
+    """Keys are shown by a press on the session's own page, which the journal keeps."""
+
+    def test_are_not_among_what_the_admin_shows_of_a_session(self, world: World) -> None:
+        content = {"questions": {"items": [{"id": "the-key-is-b"}]}, "state": "as it was said"}
+        session = world.rows["session"]
+        assert isinstance(session, Session)
+        session.content = content
+        session.save()
+
+        page = page_of(world, Role.ADMINISTRATOR, "session")
+
+        assert "the-key-is-b" not in page
+        assert "as it was said" in page
+        assert "own page, and the journal keeps to whom" in page
+
+    def test_are_not_among_what_calls_brought(self, world: World) -> None:
+        changes = {"verb": Verb.READ_RESULTS.value, "response_body": '{"keys": "the-key-is-b"}'}
+        Call.objects.filter(pk=world.rows["call"].pk).update(**changes)
+
+        page = page_of(world, Role.VIEWER, "call")
+
+        assert "the-key-is-b" not in page
+        assert "own page, and the journal keeps to whom" in page
 
 
 class TestMails:
