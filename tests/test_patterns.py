@@ -38,8 +38,9 @@ def takes_in_proportion(read: Callable[[str], object], start: str, pump: str, *,
 
     if seconds(SMALL * FACTOR) < MEASURABLE_SECONDS:
         return True
-    long = min(seconds(SMALL * FACTOR) for _ in range(2))
-    short = min(seconds(SMALL) for _ in range(3))
+    # The least of several: what a busy machine adds is in none of them at its best.
+    long = min(seconds(SMALL * FACTOR) for _ in range(3))
+    short = min(seconds(SMALL) for _ in range(25))
     return long < MEASURABLE_SECONDS or long < short * MOST
 
 

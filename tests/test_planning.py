@@ -323,10 +323,10 @@ class TestJudging:
 
         assert planning.refusal(exam, now()) == ""
 
-    def test_says_which_vendors_have_no_such_call(self, team: Team) -> None:
+    def test_says_at_which_vendors_this_console_does_not_do_it_yet(self, team: Team) -> None:
         exam = factories.make_exam(factories.make_account(team, vendor="campfire", credentials={"secret": "x"}))
 
-        assert "no call to create deliveries" in planning.refusal(exam, now())
+        assert "this console does not do that yet" in planning.refusal(exam, now())
 
     def test_refuses_an_attempt_that_somebody_else_made_between_preview_and_confirmation(
         self, exam: Exam, team: Team

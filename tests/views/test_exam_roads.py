@@ -231,14 +231,12 @@ class TestRefused:
             "title",
         }
 
-    def test_is_printed_by_the_command_with_what_was_to_be_known_before(
-        self, road: Road, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_is_printed_by_the_command_with_what_was_to_be_known_before(self, road: Road) -> None:
         road.edit(**{"settings-exam_language": "", "settings-institute_id": TOO_LONG})
 
         said = say("exam", "send", str(road.exam.pk), "--wait")
 
-        assert "Removed here, and so removed at ProctorExam: the languages." in capsys.readouterr().err
+        assert "Removed here, and so removed at ProctorExam: the languages." in said.notes
         assert "Institute id: Must be a number." in said.out
         assert "It is not done." in str(said.error)
 

@@ -131,7 +131,8 @@ MADE_WHEN_SENT = "(made when it is sent)"
 MASK = "••••••"
 
 MISSING_PARAMETER = re.compile(r"param is missing or the value is empty(?: or invalid)?:\s*['\"]?([\w.\[\]-]+)", re.I)
-QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'" + r'|"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# One that never ends is taken to the end of the text, and left out then: to begin again at each quote would take for ever.
+QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)('?)|"((?:[^"\\]|\\.)*)("?)""", re.DOTALL)
 EPOCH_MILLISECONDS = 100_000_000_000  # numbers from here on are milliseconds: as seconds they are the year 5138
 
 Parameters = dict[str, JSON]
@@ -512,7 +513,7 @@ def _nested_words(reported: JSON) -> list[str]:
         return [word for part in reported for word in _nested_words(part)]
     if not isinstance(reported, str):
         return []
-    quoted = [one or other for one, other in QUOTED.findall(reported)]
+    quoted = [one or other for one, ends, other, other_ends in QUOTED.findall(reported) if ends or other_ends]
     texts = map(_unescaped, quoted) if _is_nested(reported) else [reported]
     return [words for words in map(_one_spaced, texts) if words]
 
