@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.conf import LazySettings
 from django.conf import settings as django_settings
 
@@ -23,13 +22,6 @@ from tests.world import World
 def _quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_settings, "PASSWORD_HASHERS", ["django.contrib.auth.hashers.MD5PasswordHasher"])
     monkeypatch.setattr(waking, "_broken_until", 0.0)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _broker_as_set() -> None:
-    """Celery reads its settings when they are first asked for: by then a test may have changed Django's, and for all after it."""
-    assert current_app.conf.broker_url
-    assert current_app.conf.broker_transport_options is not None
 
 
 @pytest.fixture

@@ -108,9 +108,9 @@ class TestALostBroker:
         from celery import current_app
 
         settings.CALL_DEADLINE_SECONDS, settings.LEASE_MARGIN_SECONDS = 10.0, 5.0
+        before = current_app.conf.broker_url  # Celery reads Django's setting anew each time: only now is it the old one
         settings.CELERY_BROKER_URL = redis_server.url
         settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 1, "max_retries": 1}
-        before = current_app.conf.broker_url
         current_app.conf.update(broker_url=redis_server.url)
         try:
             with (
